@@ -1,0 +1,24 @@
+"""Shared by all tests: the quick profile, a small real task, and one thread a core."""
+
+import os
+
+os.environ.setdefault("FTCOURSE_PROFILE", "quick")
+os.environ.setdefault("FTCOURSE_PROGRESS", "0")
+
+import pytest  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def cifar():
+    from ftcourse.data import load_task
+
+    return load_task("cifar10")
+
+
+@pytest.fixture(scope="session")
+def tiny(cifar):
+    """Ten classes of real images: 60 to learn from, 20 to choose by, 20 to test on."""
+    from ftcourse.data import Task
+
+    splits = {"train": cifar.train.per_class(6), "valid": cifar.valid.per_class(2), "test": cifar.test.per_class(2)}
+    return Task(**{**vars(cifar), **splits})

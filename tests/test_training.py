@@ -1,0 +1,408 @@
+"""The training loop against a plain PyTorch loop; kept features; state, kill and resume; what goes wrong."""
+
+import copy
+import json
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ftcourse.assets import InputError
+from ftcourse.data import Task
+from ftcourse.freezing import audit, freeze, param_groups
+from ftcourse.models import load_model, predict, stages
+from ftcourse.training import Diverged, Recipe, Run, _generator, _windows, find_lr, finetune, lr_factor, recipe_from
+
+STAGED = ["resnet18", "resnet34", "resnet50", "mobilenet_v2", "efficientnet_b0", "convnext_tiny", "vit_b_16"]
+
+
+def network(name="mobilenet_v2", seed=0, size=32):
+    """Random weights: these tests are about arithmetic, not about accuracy."""
+    return load_model(name, classes=10, weights=None, size=size, seed=seed)
+
+
+def same(a, b):
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+def distance(a, b):
+    """Largest difference of two networks' parameters, relative to the largest parameter of its tensor."""
+    pairs = zip(a.parameters(), b.parameters(), strict=True)
+    return max(float((x - y).detach().abs().max() / y.detach().abs().max().clamp_min(1e-3)) for x, y in pairs)
+
+
+def plain_loop(model, task, recipe):
+    """What `finetune` should compute, written plainly: no halves, nothing kept, one piece a batch; no augmentation."""
+    groups = param_groups(model, recipe.lr, weight_decay=recipe.weight_decay, layer_decay=recipe.layer_decay)
+    peaks = [g["lr"] for g in groups]
+    optimizer = torch.optim.AdamW(groups, betas=(recipe.momentum, 0.999))
+    start = {n: p.detach().clone() for n, p in model.named_parameters()}
+    head = {id(p) for p in stages(model)[-1].module.parameters()}
+    step, steps = 0, recipe.epochs * math.ceil(len(task.train) / recipe.batch_size)
+    for epoch in range(recipe.epochs):
+        model.train()
+        order = torch.randperm(len(task.train), generator=_generator("cpu", recipe.seed, 3, epoch))
+        for index in order.split(recipe.batch_size):
+            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+                group["lr"] = peak * lr_factor(step, steps, recipe.warmup, recipe.schedule)
+            logits = model(model.preprocess(task.train.inputs[index]))
+            loss = F.cross_entropy(logits, task.train.labels[index], label_smoothing=recipe.label_smoothing)
+            for n, p in model.named_parameters():
+                if recipe.l2sp and p.requires_grad and id(p) not in head:
+                    loss = loss + recipe.l2sp * ((p - start[n]) ** 2).sum()
+            optimizer.zero_grad()
+            loss.backward()
+            if recipe.clip:
+                torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], recipe.clip)
+            optimizer.step()
+            step += 1
+    return model
+
+
+def no_dropout(model):
+    """Dropout draws in another order when prefix and suffix are run apart; switched off, the arithmetic can be compared."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    return model
+
+
+# ---- the recipe
+
+@pytest.mark.parametrize("wrong, words", [
+    (dict(epochs=0), "epochs=0"), (dict(epochs=1.5), "whole number"), (dict(lr=0), "lr"), (dict(lr=float("nan")), "lr"),
+    (dict(lr=math.inf), "lr"), (dict(warmup=1.0), "warmup"), (dict(schedule="step"), "cosine, linear, constant"),
+    (dict(unfreeze=("last",)), "EPOCH:STAGE"), (dict(unfreeze=("5:last",)), "between 1 and 4"),
+    (dict(unfreeze=("3:last", "2:layer1")), "rise"), (dict(views=2), "without augmentation"),
+    (dict(views=2, flip=True, cutmix=1.0), "choose one"), (dict(batch_size=True), "not a number"), (dict(lr="1"), "not a number"),
+])
+def test_recipe_refuses(wrong, words):
+    with pytest.raises(InputError, match=words) as caught:
+        Recipe(**wrong)
+    assert "\n" not in str(caught.value)
+
+
+def test_recipe_survives_json():
+    recipe = Recipe(epochs=4, unfreeze=("2:last",), freeze="head", lr=3e-4)
+    assert recipe_from(json.loads(json.dumps(asdict(recipe)))) == recipe
+    with pytest.raises(InputError, match="no field learning_rate"):
+        recipe_from({"learning_rate": 1})
+
+
+def test_every_field_says_what_it_is():
+    import inspect
+
+    import ftcourse.training
+    source = inspect.getsource(ftcourse.training.Recipe)
+    for name in Recipe.__dataclass_fields__:
+        after = source.split(f"    {name}: ", 1)[1].split("\n", 1)[1].lstrip()
+        assert after.startswith('"""'), f"{name} has no description"
+
+
+@given(steps=st.integers(1, 500), warmup=st.floats(0, 0.9), schedule=st.sampled_from(["cosine", "linear", "constant"]))
+@settings(max_examples=60, deadline=None)
+def test_schedule_rises_then_never_rises(steps, warmup, schedule):
+    factors = [lr_factor(i, steps, warmup, schedule) for i in range(steps)]
+    top = round(warmup * steps)
+    assert all(0 < f <= 1 for f in factors)
+    assert all(a < b for a, b in zip(factors[:top], factors[1 : top + 1], strict=False))
+    assert all(a >= b for a, b in zip(factors[top:], factors[top + 1 :], strict=False))
+
+
+def test_cosine_is_torchs_cosine():
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    oracle = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 40)
+    for step in range(40):
+        assert lr_factor(step, 40, 0.0) == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-6)
+        optimizer.step()
+        oracle.step()
+
+
+@given(n=st.integers(1, 300), size=st.integers(1, 64))
+@settings(max_examples=60, deadline=None)
+def test_windows_cut_without_loss_and_leave_no_single_example(n, size):
+    pieces = _windows(torch.arange(n), size)
+    assert torch.cat(pieces).tolist() == list(range(n))
+    assert all(len(p) <= size + 1 for p in pieces)
+    if size > 1 and n > 1:
+        assert all(len(p) > 1 for p in pieces)
+
+
+# ---- the arithmetic
+
+@pytest.mark.parametrize("recipe", [
+    Recipe(epochs=2, batch_size=20, lr=1e-2, freeze="head"),
+    Recipe(epochs=2, batch_size=16, lr=1e-3, freeze="last", label_smoothing=0.1, layer_decay=0.5),
+    Recipe(epochs=1, batch_size=20, lr=1e-3, freeze="none", clip=0.5, warmup=0.0, schedule="linear"),
+    Recipe(epochs=2, batch_size=20, lr=1e-3, freeze="last", l2sp=0.05, clip=0),
+], ids=["head", "last", "all", "l2sp"])
+def test_finetune_is_the_plain_loop(tiny, tmp_path, recipe, monkeypatch):
+    monkeypatch.setattr("ftcourse.training._goodness", lambda record: record["epoch"])  # the last epoch is what comes back
+    ours, theirs = no_dropout(network("resnet18")), no_dropout(network("resnet18"))
+    finetune(ours, tiny, recipe, out=tmp_path / "run")
+    plain_loop(freeze(theirs, until=recipe.freeze), tiny, recipe)
+    assert distance(ours, theirs) < 2e-3  # AdamW divides by a tiny root at first, which enlarges the last bits
+    assert distance(ours, network("resnet18")) > 1e-2  # and the comparison would notice a network that did not learn
+
+
+@pytest.mark.parametrize("micro", [1, 7, 16])
+def test_pieces_of_a_batch_give_the_step_of_the_batch(tiny, tmp_path, micro):
+    """60 examples in batches of 32: the last window has 28, in pieces of 7 or 16 and 12. Each example counts the same."""
+    nets = []
+    for size in (0, micro):
+        net = no_dropout(network("convnext_tiny"))  # no BatchNorm: with it, a piece would have statistics of its own
+        finetune(net, tiny, Recipe(epochs=1, batch_size=32, micro_batch=size, freeze="head", keep_gb=0, clip=0.1), out=tmp_path / f"{size}")
+        nets.append(net)
+    assert distance(*nets) < 1e-3
+
+
+@pytest.mark.parametrize("name, until", [("mobilenet_v2", "last"), ("mobilenet_v2", "head"), ("resnet18", "layer3"),
+                                         ("vit_b_16", "last"), ("convnext_tiny", "layer4"), ("efficientnet_b0", "last")])
+def test_keeping_the_prefix_changes_nothing(tiny, tmp_path, name, until):
+    """Tolerance: a convolution over 128 images may add in another order than one over 20. Float32 has 6e-8 relative error;
+    AdamW's first steps are sign-like, so where a gradient is nearly 0 its last bits decide: 1e-2 of the largest weight."""
+    nets = []
+    for keep in (2.0, 0.0):
+        net = network(name)
+        run = finetune(net, tiny, Recipe(epochs=2, batch_size=20, freeze=until, keep_gb=keep, optimizer="sgd", lr=1e-2), out=tmp_path / f"{keep}")
+        nets.append((net, run))
+    assert distance(nets[0][0], nets[1][0]) < 1e-4
+    for a, b in zip(nets[0][1].history, nets[1][1].history, strict=True):
+        assert a["train_loss"] == pytest.approx(b["train_loss"], rel=1e-4)
+
+
+def test_kept_features_are_not_computed_again(tiny, tmp_path, monkeypatch):
+    calls = []
+    net = freeze(network(), until="last")
+    net.features[0].register_forward_hook(lambda module, inputs, out: calls.append(len(inputs[0])))
+    finetune(net, tiny, Recipe(epochs=5, batch_size=20), out=tmp_path / "kept")
+    assert sum(calls) == len(tiny.train) + len(tiny.valid) + 4  # and two images each to measure what keeping needs
+    calls.clear()
+    finetune(net, tiny, Recipe(epochs=5, batch_size=20, flip=True), out=tmp_path / "anew")
+    assert sum(calls) == 5 * len(tiny.train) + len(tiny.valid) + 2
+
+
+def test_too_little_memory_is_said_and_trains_all_the_same(tiny, tmp_path, capfd):
+    finetune(network(), tiny, Recipe(epochs=1, freeze="last", keep_gb=1e-6), out=tmp_path / "run")
+    assert "more than keep_gb=1e-06" in capfd.readouterr().err
+
+
+def test_views_draw_from_fixed_versions(tiny, tmp_path):
+    runs = [finetune(network(), tiny, Recipe(epochs=2, freeze="last", views=3, flip=True, crop=4), out=tmp_path / f"{i}") for i in range(2)]
+    assert [r["train_loss"] for r in runs[0].history] == [r["train_loss"] for r in runs[1].history]
+
+
+def test_moving_average_is_the_average(tiny, tmp_path, monkeypatch):
+    """One batch an epoch; the average after steps w1, w2 at decay d is d w1 + (1 - d) w2."""
+    monkeypatch.setattr("ftcourse.training._goodness", lambda record: record["epoch"])  # the last epoch is what comes back
+    plain = Recipe(epochs=2, batch_size=64, freeze="head", schedule="constant", warmup=0, lr=1e-2)
+    weights = {}
+    for name, recipe in {"w1": replace(plain, epochs=1), "w2": plain, "mean": replace(plain, ema=0.9)}.items():
+        net = network("resnet18")
+        finetune(net, tiny, recipe, out=tmp_path / name)
+        weights[name] = net.fc.weight.detach()
+    assert torch.allclose(weights["mean"], 0.9 * weights["w1"] + 0.1 * weights["w2"], atol=1e-6)
+    assert not torch.allclose(weights["w1"], weights["w2"], atol=1e-3)
+
+
+# ---- frozen is frozen
+
+@pytest.mark.parametrize("name", STAGED)
+def test_frozen_stages_stand_still(tiny, tmp_path, name):
+    net = freeze(network(name), until="last")
+    before = audit(net)
+    finetune(net, tiny, Recipe(epochs=1, batch_size=20, flip=True), out=tmp_path / "run")
+    after = audit(net)
+    assert before.frozen and after.frozen == before.frozen
+    assert after.learning != before.learning
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "efficientnet_b0"])
+def test_a_prefix_let_loose_is_seen_to_move(tiny, tmp_path, name, capfd):
+    """Undo the hold as careless code would: the stages move, the audit sees it, and nothing of them is kept."""
+    net = freeze(network(name), until="last")
+    for module in net.modules():
+        module.__dict__.pop("train", None)
+    before = audit(net).frozen
+    net.train()
+    run = finetune(net, tiny, Recipe(epochs=1, batch_size=20), out=tmp_path / "run")
+    assert run.history[0]["phase"] == "stem"
+    assert "train() still moves its statistics" in capfd.readouterr().err
+    assert audit(net).frozen != before
+
+
+# ---- phases, stopping
+
+def test_unfreezing_over_epochs(tiny, tmp_path):
+    net = network("resnet18")
+    run = finetune(net, tiny, Recipe(epochs=4, freeze="head", unfreeze=("1:layer4", "3:layer2")), out=tmp_path / "run")
+    assert [r["phase"] for r in run.history] == ["head", "layer4", "layer4", "layer2"]
+    sizes = [r["trainable"] for r in run.history]
+    assert sizes[0] < sizes[1] == sizes[2] < sizes[3] < run.info["parameters"]
+
+
+def test_patience_ends_a_phase(tiny, tmp_path, capfd):
+    net = network()
+    run = finetune(net, tiny, Recipe(epochs=30, freeze="head", lr=1e-9, patience=2), out=tmp_path / "run")
+    assert len(run.history) <= 6
+    assert "2 epochs without improvement" in capfd.readouterr().err
+
+
+def test_best_weights_come_back(tiny, tmp_path):
+    net = network()
+    run = finetune(net, tiny, Recipe(epochs=4, freeze="none", lr=3e-2, batch_size=20), out=tmp_path / "run")
+    accuracy = float((predict(net, tiny.valid.inputs).argmax(1) == tiny.valid.labels).float().mean())
+    assert accuracy == pytest.approx(run.best["valid_accuracy"]) == max(r["valid_accuracy"] for r in run.history)
+    assert same(run.model(), net)
+
+
+def test_finetune_leaves_the_global_random_state_alone(tiny, tmp_path):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    finetune(network(), tiny, Recipe(epochs=1, freeze="head", randaugment=1, flip=True), out=tmp_path / "run")
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_mixing_trains(tiny, tmp_path):
+    run = finetune(network(), tiny, Recipe(epochs=1, freeze="last", mixup=0.4, cutmix=1.0, colour=0.2, crop=4), out=tmp_path / "run")
+    assert math.isfinite(run.history[0]["train_loss"])
+
+
+def test_two_precisions_in_one_process(tiny, tmp_path):
+    for precision in ("bf16", "fp32"):
+        finetune(network(), tiny, Recipe(epochs=1, freeze="head", precision=precision), out=tmp_path / precision)
+    if not torch.cuda.is_available():
+        with pytest.raises(InputError, match="fp16 needs a GPU"):
+            finetune(network(), tiny, Recipe(epochs=1, precision="fp16"), out=tmp_path / "fp16")
+
+
+# ---- what goes wrong
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_best(tiny, tmp_path):
+    """The rate grows in the second epoch's warm-up until the loss explodes; the first epoch's weights must survive."""
+    recipe = Recipe(epochs=40, batch_size=20, optimizer="sgd", lr=1e18, clip=0, warmup=0.97, freeze="head", layer_decay=1.0)
+    net = network()
+    with pytest.raises(Diverged, match="the loss became (inf|nan) in epoch .*lower lr"):
+        finetune(net, tiny, recipe, out=tmp_path / "run")
+    if (tmp_path / "run" / "history.jsonl").read_text():
+        run = Run.load(tmp_path / "run")
+        assert run.info["status"] == "diverged" and same(run.model(), net)
+    assert not [p for p in (tmp_path / "run").iterdir() if p.name.startswith(".")]
+
+
+def test_refusals(tiny, tmp_path):
+    finetune(network(), tiny, Recipe(epochs=1, freeze="head"), out=tmp_path / "run")
+    with pytest.raises(InputError, match="already holds a run"):
+        finetune(network(), tiny, Recipe(epochs=1), out=tmp_path / "run")
+    with pytest.raises(InputError, match="is complete"):
+        finetune(network(), tiny, Recipe(epochs=1, freeze="head"), out=tmp_path / "run", resume=True)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("ten years of work")
+    with pytest.raises(InputError, match="not empty"):
+        finetune(network(), tiny, Recipe(epochs=1), out=tmp_path / "full")
+    with pytest.raises(InputError, match="3 classes and the task cifar10 has 10"):
+        finetune(load_model("resnet18", classes=3, weights=None, size=32), tiny, Recipe(epochs=1), out=tmp_path / "n")
+    with pytest.raises(InputError, match="no stage 'layer9'"):
+        finetune(network(), tiny, Recipe(epochs=1, freeze="layer9"), out=tmp_path / "s")
+    with pytest.raises(InputError, match="is not the folder of a run"):
+        Run.load(tmp_path / "full")
+
+
+def test_a_full_disk_leaves_no_half_file(tiny, tmp_path, monkeypatch):
+    import safetensors.torch
+    calls = []
+
+    def full(*args, **kwargs):
+        calls.append(args)
+        args[1].write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(safetensors.torch, "save_file", full)
+    with pytest.raises(OSError, match="No space left"):
+        finetune(network(), tiny, Recipe(epochs=1, freeze="head"), out=tmp_path / "run")
+    assert calls and sorted(p.name for p in (tmp_path / "run").iterdir()) == ["history.jsonl", "run.json"]
+
+
+def test_find_lr(tiny):
+    net = freeze(network(), until="head")
+    before = copy.deepcopy(net)
+    curve = find_lr(net, tiny, Recipe(batch_size=20), steps=40)
+    assert same(net, before) and 1e-6 < curve.suggestion < 1 and len(curve.lrs) == len(curve.losses)
+    curve.plot()
+
+
+# ---- killed and resumed
+
+SCRIPT = """
+import sys, os
+import torch
+from ftcourse.data import load_task, Task
+from ftcourse.models import load_model
+from ftcourse.training import Recipe, finetune
+import json
+cifar = load_task("cifar10")
+tiny = Task(**{**vars(cifar), "train": cifar.train.per_class(6), "valid": cifar.valid.per_class(2), "test": cifar.test.per_class(2)})
+name, out, recipe = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+finetune(load_model(name, classes=10, weights=None, size=32, seed=0), tiny, Recipe(**recipe), out=out)
+"""
+
+
+@pytest.mark.parametrize("name", STAGED)
+def test_killed_at_a_random_point_and_resumed_is_bit_identical(tiny, tmp_path, name):
+    values = dict(epochs=6, batch_size=20, freeze="head", unfreeze=["2:last"], lr=1e-3, flip=True, crop=2, ema=0.9 if name == "resnet18" else 0.0)
+    recipe, out = Recipe(**values), tmp_path / "cut"
+    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(SCRIPT), name, str(out), json.dumps(values)],
+                               stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (out / "state.safetensors").exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    time.sleep(random.uniform(0, 0.6))
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    whole, resumed = network(name), network(name)
+    finetune(whole, tiny, recipe, out=tmp_path / "whole")
+    if Run.load(out).info["status"] == "complete":  # the whole run fitted in before the signal: nothing to resume, still equal
+        resumed = Run.load(out).model()
+    else:
+        run = finetune(resumed, tiny, recipe, out=out, resume=True)
+        assert [r["epoch"] for r in run.history] == list(range(6))
+    assert same(whole, resumed)
+    left = {p.name for p in out.iterdir() if not p.name.startswith(".")}
+    assert left == {"run.json", "history.jsonl", "model.safetensors"}
+
+
+def test_resume_before_the_first_epoch_and_with_another_recipe(tiny, tmp_path, monkeypatch):
+    import ftcourse.training as training
+    monkeypatch.setattr(training, "_train_epoch", lambda *a: os.kill(os.getpid(), signal.SIGINT) or time.sleep(5))
+    recipe = Recipe(epochs=2, freeze="head")
+    with pytest.raises(KeyboardInterrupt):
+        finetune(network(), tiny, recipe, out=tmp_path / "run")
+    monkeypatch.undo()
+    with pytest.raises(InputError, match="another recipe"):
+        finetune(network(), tiny, Recipe(epochs=3, freeze="head"), out=tmp_path / "run", resume=True)
+    net, whole = network(), network()
+    finetune(net, tiny, recipe, out=tmp_path / "run", resume=True)
+    finetune(whole, tiny, recipe, out=tmp_path / "whole")
+    assert same(net, whole)
+
+
+def test_a_damaged_state_is_named(tiny, tmp_path):
+    out = tmp_path / "run"
+    run = finetune(network(), tiny, Recipe(epochs=1, freeze="head"), out=out)
+    run.info["status"] = "running"
+    run.save()
+    (out / "state.safetensors").write_bytes(b"\xff" * 100)
+    with pytest.raises(InputError, match="is damaged"):
+        finetune(network(), tiny, Recipe(epochs=1, freeze="head"), out=out, resume=True)
