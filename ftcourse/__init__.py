@@ -3,6 +3,10 @@
 __version__ = "0.1.0"
 
 import importlib
+import os
+
+# Threads that wait by spinning take the cores away from whoever else is computing. OpenMP reads this when torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _HOME = {
     name: module

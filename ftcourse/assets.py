@@ -104,7 +104,7 @@ def _fault(path: Path, asset: Asset) -> str:
     digest = _sha256(path)
     return "" if digest.startswith(asset.sha256) else f"has sha256 {digest}, expected {asset.sha256}"
 
-# %% ../nbs/00_assets.ipynb #42a55bf1
+# %% ../nbs/00_assets.ipynb #3cc429cf
 class _Unavailable(Exception):
     """This source cannot give the file; the text says why. The next source is tried."""
 
@@ -130,7 +130,7 @@ def _http(url: str, to: Path) -> None:
     from pooch import HTTPDownloader
 
     name = urlsplit(url).path.rpartition("/")[2]
-    with tqdm(desc=name, total=1, unit="B", unit_scale=True, leave=False, delay=0.5) as bar:  # pooch sets the total
+    with tqdm(desc=name, total=1, unit="B", unit_scale=True, leave=False) as bar:  # pooch sets the true total
         try:
             HTTPDownloader(progressbar=bar, timeout=(5, 30))(url, to, None)
         except requests.HTTPError as error:

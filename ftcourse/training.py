@@ -6,7 +6,7 @@
 __all__ = ['Recipe', 'lr_factor', 'Diverged', 'Run', 'recipe_from', 'environment', 'finetune', 'LRCurve', 'find_lr',
            'default_recipe']
 
-# %% ../nbs/04_training.ipynb #59f173d6
+# %% ../nbs/04_training.ipynb #845a238e
 import contextlib
 import copy
 import json
@@ -25,7 +25,7 @@ from torch import nn
 
 from .assets import InputError, cache_dir, say
 from .data import Task, augment, mix
-from .freezing import audit, boundary, freeze, param_groups
+from .freezing import _index, audit, boundary, freeze, param_groups
 from .models import save_model, stages
 
 # %% ../nbs/04_training.ipynb #b4b252fd
@@ -176,11 +176,11 @@ def _windows(order: torch.Tensor, size: int) -> list[torch.Tensor]:
         pieces[-2:] = [torch.cat(pieces[-2:])]
     return pieces
 
-# %% ../nbs/04_training.ipynb #2b01f52a
+# %% ../nbs/04_training.ipynb #f85cfb6b
 class _Phase:
     """A stretch of training in which the same stages learn: prefix and suffix, what is kept, the optimizer, the steps."""
 
-    def __init__(self, model, task, recipe, epochs: range, accelerator, anchor):
+    def __init__(self, model, task, recipe, epochs: range, accelerator, anchor, kept_before=None):
         parts, cut = stages(model), boundary(model)
         self.model, self.task, self.recipe, self.epochs, self.accelerator = model, task, recipe, epochs, accelerator
         self.prefix = [stage.module for stage in parts[:cut]]
@@ -190,8 +190,7 @@ class _Phase:
         self.steps_an_epoch = len(_windows(torch.arange(len(task.train)), recipe.batch_size))
         self._build_optimizer()
         self.ema = _average(self.suffix, recipe.ema) if recipe.ema else None
-        self.kept = _keep(self, task.train, max(1, recipe.views)) if _repeats(self) else None
-        self.kept_valid = _keep(self, task.valid, 1)
+        self.kept = _keep_all(self, cut, kept_before)
 
     def _build_optimizer(self):
         r = self.recipe
@@ -205,7 +204,7 @@ class _Phase:
         self.learner, self.optimizer = self.accelerator.prepare(self.suffix, optimizer)
         self.params = [p for g in groups for p in g["params"]]
 
-# %% ../nbs/04_training.ipynb #6c46cc9f
+# %% ../nbs/04_training.ipynb #563f3edd
 def _seed(*words: int) -> int:
     """A 63-bit seed from several numbers, such as the recipe's seed and the epoch."""
     return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> 1)
@@ -225,10 +224,15 @@ def _through_prefix(phase, images, targets=None, generator=None):
     x = phase.model.preprocess(images.to(phase.accelerator.device, non_blocking=True))
     if generator is not None and (phase.recipe.mixup or phase.recipe.cutmix):
         x, targets = mix(x, targets, mixup=phase.recipe.mixup, cutmix=phase.recipe.cutmix, generator=generator)
-    with torch.no_grad(), phase.accelerator.autocast():
-        for module in phase.prefix:
-            x = module(x)
+    x = _frozen(phase, phase.prefix, x)
     return x if targets is None else (x, targets)
+
+
+def _frozen(phase, modules, x):
+    with torch.no_grad(), phase.accelerator.autocast():
+        for module in modules:
+            x = module(x)
+    return x
 
 
 def _augmented(phase, images, generator):
@@ -237,27 +241,55 @@ def _augmented(phase, images, generator):
     return augment(images, flip=r.flip, crop=r.crop, colour=r.colour, randaugment=r.randaugment, generator=generator)
 
 
-def _keep(phase, split, views: int):
-    """The prefix's output for a whole split: views x N x …, or None where there is no prefix or not enough memory."""
-    budget = phase.recipe.keep_gb * 1e9
-    if not phase.prefix or not budget or not len(split):
-        return None
-    first = _through_prefix(phase, split.inputs[:2])
+@dataclass
+class _Kept:
+    """What the first `cut` stages give: views x N x … for training and validation, or None where it is not kept."""
+
+    cut: int = 0
+    train: torch.Tensor | None = None
+    valid: torch.Tensor | None = None
+
+
+def _keep_all(phase, cut: int, before: _Kept | None) -> _Kept:
+    """Keep the prefix's output for both splits, starting from what an earlier stage's output kept `before`, if any."""
+    if not cut or audit(phase.model).problems:
+        return _Kept()
+    before = before if before and before.cut <= cut else _Kept()
+    if before.cut == cut:
+        return before
+    views = max(1, phase.recipe.views)
+    train = _keep(phase, phase.task.train, views, before.cut, before.train) if _repeats(phase) else None
+    return _Kept(cut, train, _keep(phase, phase.task.valid, 1, before.cut, before.valid))
+
+
+def _keep(phase, split, views: int, done: int, before):
+    """The prefix's output for a whole split, views x N x …; None where `keep_gb` is too little. `before` is the output of
+    the first `done` stages, if that was kept."""
+    inputs = lambda view, at: _start(phase, split, view, at, done, before)
+    first = inputs(0, slice(0, 2))
     needed = first[0].numel() * first.element_size() * len(split) * views
-    if needed > budget:
-        say(f"{phase.name}: keeping the frozen part's output needs {needed / 1e9:.1f} GB, more than keep_gb="
-            f"{phase.recipe.keep_gb:g}; it is computed anew instead")
+    if needed > phase.recipe.keep_gb * 1e9:
+        if phase.recipe.keep_gb:
+            say(f"{phase.name}: keeping the frozen part's output needs {needed / 1e9:.1f} GB, more than keep_gb="
+                f"{phase.recipe.keep_gb:g}; it is computed anew instead")
         return None
     kept = torch.empty((views, len(split), *first.shape[1:]), dtype=first.dtype, device=first.device)
     with _bar(views * len(split), f"frozen part, {phase.name}") as bar:
         for view in range(views):
-            draws = _generator(phase.accelerator.device, phase.recipe.seed, 1, view)
-            for at in range(0, len(split), 128):
-                images = split.inputs[at : at + 128]
-                images = _augmented(phase, images, draws) if view else images
-                kept[view, at : at + 128] = _through_prefix(phase, images)
-                bar.update(len(images))
+            for at in range(0, len(split), 64):
+                some = slice(at, at + 64)
+                kept[view, some] = inputs(view, some)
+                bar.update(len(kept[view, some]))
     return kept
+
+
+def _start(phase, split, view: int, some: slice, done: int, before):
+    """The prefix's output for a few examples; from their images, or from the output of the first `done` stages."""
+    if before is not None:
+        return _frozen(phase, phase.prefix[done:], before[view, some])
+    images = split.inputs[some]
+    draws = _generator(phase.accelerator.device, phase.recipe.seed, 1, view, some.start)
+    return _through_prefix(phase, _augmented(phase, images, draws) if view else images)
 
 # %% ../nbs/04_training.ipynb #862f22c4
 def _bar(total: int, text: str, unit: str = " images"):
@@ -267,7 +299,7 @@ def _bar(total: int, text: str, unit: str = " images"):
     quiet = os.environ.get("FTCOURSE_PROGRESS") == "0" or None  # None: tqdm looks whether it is a terminal
     return tqdm(total=total, desc=text, unit=unit, leave=False, disable=quiet, dynamic_ncols=True)
 
-# %% ../nbs/04_training.ipynb #dcc8a082
+# %% ../nbs/04_training.ipynb #6b2bf1fb
 def _train_epoch(phase, epoch: int, bar) -> float:
     """One pass over the training split; returns the mean loss. Raises `Diverged` where the loss is not finite."""
     n, r, device = len(phase.task.train), phase.recipe, phase.accelerator.device
@@ -293,9 +325,10 @@ def _train_epoch(phase, epoch: int, bar) -> float:
 def _batch(phase, index, draws):
     """What the suffix is fed for the examples `index`, and their targets."""
     labels = phase.task.train.labels[index].to(phase.accelerator.device)
-    if phase.kept is not None:
-        view = torch.randint(len(phase.kept), index.shape, generator=draws, device=draws.device).to(phase.kept.device)
-        return phase.kept[view, index.to(phase.kept.device)], labels
+    kept = phase.kept.train
+    if kept is not None:
+        view = torch.randint(len(kept), index.shape, generator=draws, device=draws.device)
+        return kept[view, index.to(kept.device)], labels
     images = phase.task.train.inputs[index]
     images = _augmented(phase, images, draws) if phase.recipe.augments else images
     if phase.recipe.mixup or phase.recipe.cutmix:
@@ -344,7 +377,7 @@ def _average(suffix, decay: float):
 
     return AveragedModel(suffix, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=False)
 
-# %% ../nbs/04_training.ipynb #40d88a37
+# %% ../nbs/04_training.ipynb #582c3c7c
 def _validate(phase) -> tuple[float, float]:
     """Mean loss and accuracy on the validation split, with the averaged weights where there are any."""
     split, logits = phase.task.valid, []
@@ -353,8 +386,8 @@ def _validate(phase) -> tuple[float, float]:
     suffix.eval()
     with torch.no_grad(), phase.accelerator.autocast():
         for at in range(0, len(split), 256):
-            x = phase.kept_valid[0, at : at + 256] if phase.kept_valid is not None \
-                else _through_prefix(phase, split.inputs[at : at + 256])
+            some, kept = slice(at, at + 256), phase.kept.valid
+            x = kept[0, some] if kept is not None else _through_prefix(phase, split.inputs[some])
             logits.append(suffix(x).float().cpu())
     logits = torch.cat(logits)
     return float(F.cross_entropy(logits, split.labels)), float((logits.argmax(1) == split.labels).float().mean())
@@ -543,7 +576,7 @@ def _restore(phase, tensors: dict, position: dict):
     if position["scaler"] and phase.accelerator.scaler is not None:
         phase.accelerator.scaler.load_state_dict(position["scaler"])
 
-# %% ../nbs/04_training.ipynb #f63e19b8
+# %% ../nbs/04_training.ipynb #40cf629e
 def finetune(model: nn.Module, task: Task, recipe: Recipe = Recipe(), out=None, *, resume: bool = False,  # noqa: B008
              info: dict | None = None) -> Run:
     """Train `model` on `task.train` as `recipe` says, choose by `task.valid`, leave a run's folder at `out`.
@@ -566,7 +599,7 @@ def finetune(model: nn.Module, task: Task, recipe: Recipe = Recipe(), out=None, 
         model.load_state_dict({k.removeprefix("model/"): v for k, v in tensors.items() if k.startswith("model/")})
         run.history = position["history"]
     began, before = time.perf_counter(), position["seconds"]
-    plan = _phases(model, recipe)
+    plan, deepest = _phases(model, recipe), None
     devices = [accelerator.device] if accelerator.device.type == "cuda" else []
     todo = (recipe.epochs - position["next_epoch"]) * len(task.train)
     with torch.random.fork_rng(devices), _bar(todo, "training") as bar, _kept_when_stopped(model, run):
@@ -577,7 +610,8 @@ def finetune(model: nn.Module, task: Task, recipe: Recipe = Recipe(), out=None, 
                 continue
             for problem in audit(model).problems:
                 say(problem)
-            phase = _Phase(model, task, recipe, epochs, accelerator, anchor)
+            deepest = deepest or _deepest(model, task, recipe, plan, accelerator)
+            phase = _Phase(model, task, recipe, epochs, accelerator, anchor, deepest)
             if epochs.start < position["next_epoch"]:
                 _restore(phase, tensors, position)
             _run_phase(phase, run, max(epochs.start, position["next_epoch"]), bar, began - before)
@@ -612,7 +646,7 @@ def _run_phase(phase, run: Run, first: int, bar, began: float):
             say(f"{phase.name}: {r.patience} epochs without improvement, stopped after epoch {epoch + 1}")
             return
 
-# %% ../nbs/04_training.ipynb #50eef059
+# %% ../nbs/04_training.ipynb #ecce5f94
 def _check_fit(model, task):
     outputs = len(getattr(model, "classes", task.classes))
     if outputs != len(task.classes):
@@ -651,6 +685,15 @@ def _phases(model, recipe) -> list[tuple[str | None, range]]:
     starts = [(0, recipe.freeze), *_unfreezings(recipe)]
     ends = [epoch for epoch, _ in starts[1:]] + [recipe.epochs]
     return [(until, range(at, end)) for (at, until), end in zip(starts, ends, strict=True)]
+
+
+def _deepest(model, task, recipe, plan, accelerator) -> _Kept:
+    """What the stages give that no phase will train. A later phase begins there, so that they run once in the whole run."""
+    cuts = [boundary(model) if until is None else _index(model, until) for until, _ in plan]
+    if len(plan) < 2 or not min(cuts):
+        return _Kept()
+    scout = freeze(copy.deepcopy(model), until=stages(model)[min(cuts)].name)
+    return _Phase(scout, task, recipe, range(1), accelerator, {}).kept
 
 
 def _backbone(model) -> list[nn.Parameter]:

@@ -9,20 +9,19 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import torch
-from ftcourse.cli import _default_flags, _Flags, _recipe, main
-from ftcourse.evaluation import Report, evaluate
-from ftcourse.models import load_model, predict
-from ftcourse.training import Recipe, Run, default_recipe
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from ftcourse.cli import _default_flags, _Flags, _recipe, main
 from ftcourse.data import load_images, load_task
+from ftcourse.evaluation import Report, evaluate
+from ftcourse.models import load_model, predict
+from ftcourse.training import Recipe, Run, default_recipe
 
 SMALL = ["--size", "32", "--weights", "none", "--epochs", "1", "--freeze", "head"]
 
@@ -36,8 +35,12 @@ def place(tmp_path_factory):
         patch.setenv("FTCOURSE_PROFILE", "quick")
         patch.setenv("FTCOURSE_OFFLINE", "1")
         patch.setenv("FTCOURSE_PROGRESS", "0")
+        patch.setenv("OMP_NUM_THREADS", "1")  # jobs this small lose time to a second thread
         patch.chdir(folder)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
         yield folder
+        torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -274,6 +277,7 @@ def test_ctrl_c_keeps_the_last_epoch_and_resume_ends_bit_identical(pets, place):
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130 and out == "" and "Traceback" not in err, err
     assert "ftcourse resume cut" in err.splitlines()[-1] and 3 <= len(Run.load("cut").history) < 30
+    assert "ftcourse resume cut" in shell([*job, "--out", "cut"]).stderr
     resumed = answer(["resume", "cut", "--json"])
     a, b = load_file("whole/model.safetensors"), load_file("cut/model.safetensors")
     assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
@@ -304,6 +308,35 @@ class Bomb:
 
 def cut_disk(limit=2**20):
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+
+FORK = """
+import json, os, sys
+from ftcourse.cli import main
+for argv in json.load(sys.stdin):
+    child = os.fork()
+    if not child:
+        for fd, name in (1, "case.out"), (2, "case.err"):
+            os.dup2(os.open(name, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), fd)
+        sys.exit(main(argv))
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    print(json.dumps([status, open("case.out").read(), open("case.err").read()]), flush=True)
+"""
+
+
+def in_processes_of_their_own(commands, folder):
+    """Each command in a real process with real file descriptors; torch is imported once, before they are forked."""
+    forker = subprocess.run(
+        [sys.executable, "-c", FORK],
+        input=json.dumps(commands),
+        text=True,
+        capture_output=True,
+        timeout=300,
+        cwd=folder,
+    )
+    assert forker.returncode == 0, forker.stderr
+    rows = [json.loads(line) for line in forker.stdout.splitlines()]
+    return [subprocess.CompletedProcess(argv, *row) for argv, row in zip(commands, rows, strict=True)]
 
 
 @pytest.fixture(scope="module")
@@ -347,15 +380,14 @@ def bad(place, pets, done):
         "pickled weights": (job("--weights", "pickle.pth"), ["pickle.pth"]),
         "weights that are none": (job("--weights", "text.safetensors"), ["text.safetensors"]),
         "no source": (job("--weights", "imagenet", "--model", "resnet34"), ["resnet34", "FTCOURSE_OFFLINE"]),
-        "existing run": (["finetune", pets, *SMALL, "--out", run], ["exists already", "ftcourse resume"]),
+        "existing run": (["finetune", pets, *SMALL, "--out", run], ["exists already", "--out"]),
         "zero epochs": (job("--epochs", "0"), ["epochs=0"]),
         "size 0": (job("--size", "0"), ["--size 0"]),
         "a head that does not fit": (["evaluate", other], ["5", "3"]),
         "other classes": (["evaluate", run, "--on", "cifar10"], ["classes are 3", "10"]),
         "no run": (["evaluate", pets], ["is not the folder of a run"]),
     }
-    with ThreadPoolExecutor(2) as pool:
-        ended = list(pool.map(lambda case: shell(case[0]), cases.values()))
+    ended = in_processes_of_their_own([list(map(str, argv)) for argv, _ in cases.values()], place)
     return {name: (process, words) for (name, (_, words)), process in zip(cases.items(), ended, strict=True)}
 
 

@@ -9,13 +9,13 @@ import pytest
 import scipy.stats
 import sklearn.metrics
 import torch
-from ftcourse.evaluation import Comparison, Report, _mcnemar, bootstrap, compare, evaluate, wilson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
 from ftcourse.assets import InputError
 from ftcourse.data import Split
+from ftcourse.evaluation import Comparison, Report, _mcnemar, bootstrap, compare, evaluate, wilson
 
 NAMES = [f"class {i}" for i in range(30)]
 
