@@ -148,7 +148,7 @@ def _as_html(report) -> str:
     return (f"<p><b>{esc(report.name)}</b>: {report.n:,} examples, {len(report.classes)} classes</p>"
             f"<table>{facts}</table><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>")
 
-# %% ../nbs/05_evaluation.ipynb #2e796058
+# %% ../nbs/05_evaluation.ipynb #88412107
 def _draw_confusion(axes, report) -> None:
     """The confusion matrix on `axes`: colour is the share of the true class; counts are written up to 20 classes."""
     counts, names = report.confusion, [_plain(name, 16).rstrip() for name in report.classes]
@@ -176,7 +176,7 @@ def _draw_reliability(axes, report) -> None:
     axes.scatter(confidence, accuracy, s=areas, color="C1", label="a bin; area: examples")
     axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="confidence", ylabel="accuracy",
              title=f"reliability, error {report.ece:.3f}")
-    axes.legend(loc="upper left", fontsize=8)
+    axes.legend(loc="lower right", fontsize=8)
 
 
 def _draw(report, axes=None):

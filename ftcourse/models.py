@@ -35,7 +35,7 @@ from torchvision.models.vision_transformer import interpolate_embeddings
 
 from .assets import AssetError, InputError, data_dir, fetch, profile, provenance, say
 
-# %% ../nbs/02_models.ipynb #e9b05cbf
+# %% ../nbs/02_models.ipynb #edfb7f03
 @dataclass(frozen=True)
 class Preprocess:
     """What a network's inputs go through: scaled to `size` x `size` pixels, then each channel minus `mean`, over `std`.
@@ -55,7 +55,8 @@ class Preprocess:
         if x.shape[-2:] != (self.size, self.size):
             x = F.interpolate(x, (self.size, self.size), mode="bilinear", antialias=True)   # N x 3 x size x size
         scale = lambda values: torch.tensor(values, device=x.device).mul(255).view(3, 1, 1)
-        return x.sub_(scale(self.mean)).div_(scale(self.std))
+        x = x.sub_(scale(self.mean)).div_(scale(self.std))
+        return x.contiguous(memory_format=torch.channels_last)                              # convolutions prefer it
 
 # %% ../nbs/02_models.ipynb #8262f204
 @functools.cache

@@ -528,9 +528,9 @@ def _memory_gb() -> float | None:
         return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
     return None
 
-# %% ../nbs/04_training.ipynb #75e7a242
+# %% ../nbs/04_training.ipynb #8cfdcdad
 def _save_state(path: Path, phase, next_epoch: int, run: Run):
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     names = {p: name for name, p in phase.model.named_parameters()}
     tensors = {f"model/{k}": v for k, v in phase.model.state_dict().items()}
@@ -543,7 +543,7 @@ def _save_state(path: Path, phase, next_epoch: int, run: Run):
                 "scaler": scaler.state_dict() if scaler is not None else None}
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, aside, {"position": json.dumps(position)})
+        aside.write_bytes(save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, {"position": json.dumps(position)}))
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
@@ -762,7 +762,7 @@ def _finish(model, run: Run) -> Run:
     (run.path / "state.safetensors").unlink(missing_ok=True)
     return run
 
-# %% ../nbs/04_training.ipynb #3cfca074
+# %% ../nbs/04_training.ipynb #8e19c52e
 @dataclass
 class LRCurve:
     """The loss against a growing learning rate; `suggestion` is the rate at which the loss falls fastest."""
@@ -799,13 +799,13 @@ def find_lr(model: nn.Module, task: Task, recipe: Recipe = Recipe(), *, lowest: 
     devices = [accelerator.device] if accelerator.device.type == "cuda" else []
     with torch.random.fork_rng(devices):
         torch.manual_seed(_seed(recipe.seed, 5))
-        for lr, loss in zip(lrs, _sweep(phase, lrs), strict=False):
+        for loss in _sweep(phase, lrs):
             losses.append(loss)
             if not math.isfinite(loss) or (len(losses) > 5 and _smooth(losses)[-1] > 4 * min(_smooth(losses))):
                 break
     smooth = [x for x in _smooth(losses) if math.isfinite(x)]
     if len(smooth) < 3:
-        raise Diverged(f"the loss is not finite at a learning rate of {lr:.1e} already; lower `lowest`")
+        raise Diverged(f"the loss is not finite at a learning rate of {lowest:.1e} already; lower `lowest`")
     steepest = int(np.argmin(np.gradient(smooth)[: int(np.argmin(smooth)) + 1]))
     return LRCurve([float(x) for x in lrs[: len(smooth)]], smooth, float(lrs[steepest]))
 
@@ -834,7 +834,8 @@ def _smooth(values, decay: float = 0.95) -> list[float]:
         out.append(mean / (1 - decay ** (i + 1)))
     return out
 
-# %% ../nbs/04_training.ipynb #4fc48dc0
+# %% ../nbs/04_training.ipynb #7856b855
 def default_recipe() -> Recipe:
     """Frozen backbone first, then the last stage unfrozen: what `ftcourse finetune` does unless told otherwise."""
-    return Recipe(epochs=10, freeze="head", unfreeze=("4:last",), lr=1e-3, flip=True, views=2, crop=4, label_smoothing=0.1)
+    return Recipe(epochs=10, freeze="head", unfreeze=("3:last",), batch_size=128, lr=1e-3, flip=True, crop=4, views=2,
+                  label_smoothing=0.1)

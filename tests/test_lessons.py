@@ -1,4 +1,4 @@
-"""Every lesson runs from top to bottom, as nbdev runs it, within its time; and the modules obey the order of the course."""
+"""Every lesson runs from top to bottom, as nbdev runs it; and the modules obey the order of the course."""
 
 import ast
 import os
@@ -16,7 +16,12 @@ ORDER = ["assets", "data", "models", "freezing", "training", "evaluation", "cli"
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda p: p.stem)
 def test_lesson_runs(lesson, tmp_path):
-    env = os.environ | {"FTCOURSE_PROFILE": "quick", "FTCOURSE_PROGRESS": "0", "TMPDIR": str(tmp_path), "MPLBACKEND": "agg"}
+    env = os.environ | {
+        "FTCOURSE_PROFILE": "quick",
+        "FTCOURSE_PROGRESS": "0",
+        "TMPDIR": str(tmp_path),
+        "MPLBACKEND": "agg",
+    }
     command = [Path(sys.executable).with_name("nbdev_test"), "--path", lesson, "--n_workers", "1"]
     start = time.monotonic()
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=600)
@@ -52,7 +57,12 @@ def test_every_module_is_in_the_order():
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda p: p.stem)
 def test_lesson_needs_nothing_of_nbdev(lesson):
     text = lesson.read_text()
-    assert "import nbdev" not in text and "from nbdev" not in text and "fastcore" not in text and "import pytest" not in text
+    assert (
+        "import nbdev" not in text
+        and "from nbdev" not in text
+        and "fastcore" not in text
+        and "import pytest" not in text
+    )
 
 
 def test_package_exports_its_names():
