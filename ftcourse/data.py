@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Split', 'Task', 'load_images', 'load_task', 'augment', 'mix']
 
-# %% ../nbs/01_data.ipynb #6844a521
+# %% ../nbs/01_data.ipynb #2726e0a1
 import hashlib
 import json
 import os
@@ -23,9 +23,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
-from tqdm.auto import tqdm
 
-from .assets import InputError, cache_dir, data_dir, fetch, provenance, say
+from .assets import InputError, cache_dir, data_dir, fetch, progress_bar, provenance, say
 
 # %% ../nbs/01_data.ipynb #be0326f8
 @dataclass(repr=False)
@@ -130,7 +129,7 @@ def _decode(path: Path, size: int) -> np.ndarray | str:
     except Exception as error:  # a damaged file makes decoders raise nearly anything; the reason is always reported
         return " ".join(str(error).split()) or type(error).__name__
 
-# %% ../nbs/01_data.ipynb #6887fc4b
+# %% ../nbs/01_data.ipynb #756a9cc1
 def load_images(paths: Sequence[str | Path], size: int = 128, skip_bad: bool = False) -> tuple[Tensor, list[int]]:
     """Decode image files, in parallel: uint8 tensor K x 3 x size x size, and the positions in `paths` of those K.
 
@@ -147,8 +146,10 @@ def load_images(paths: Sequence[str | Path], size: int = 128, skip_bad: bool = F
 def _decode_all(paths: list[Path], size: int):
     """`_decode` of each path, in order, in as many threads as there are cores (Pillow decodes outside the lock)."""
     if not 1 <= size <= 4096: raise InputError(f"size is {size}; it may be 1 to 4096 pixels, usual are 32 to 224")
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield from tqdm(pool.map(lambda path: _decode(path, size), paths), "decoding", len(paths), leave=False, delay=1)
+    with ThreadPoolExecutor(os.cpu_count()) as pool, progress_bar(len(paths), "decoding", delay=1) as bar:
+        for pixels in pool.map(lambda path: _decode(path, size), paths):
+            yield pixels
+            bar.update()
 
 
 def _refuse(bad: dict[str, str], total: int, skip_bad: bool) -> None:

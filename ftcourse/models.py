@@ -6,7 +6,7 @@
 __all__ = ['Preprocess', 'load_model', 'predict', 'Stage', 'stages', 'Summary', 'summary', 'save_model', 'small_stem',
            'fingerprint']
 
-# %% ../nbs/02_models.ipynb #c9543fde
+# %% ../nbs/02_models.ipynb #aab54e78
 import copy
 import functools
 import hashlib
@@ -33,7 +33,7 @@ from torch.overrides import TorchFunctionMode
 from torchvision import models as _zoo
 from torchvision.models.vision_transformer import interpolate_embeddings
 
-from .assets import AssetError, InputError, data_dir, fetch, profile, provenance, say
+from .assets import AssetError, InputError, data_dir, fetch, profile, progress_bar, provenance, say
 
 # %% ../nbs/02_models.ipynb #edfb7f03
 @dataclass(frozen=True)
@@ -322,21 +322,18 @@ def _class_names(classes: int | list[str]) -> list[str]:
         raise InputError(f"class name {next(x for x in names if names.count(x) > 1)!r} is given twice")
     return names
 
-# %% ../nbs/02_models.ipynb #673098a1
+# %% ../nbs/02_models.ipynb #5dc72f8c
 @torch.no_grad()
 def predict(model: nn.Module, inputs: torch.Tensor, batch_size: int = 256, progress: str | None = None) -> torch.Tensor:
     """The logits of uint8 images N x 3 x H x W: float32 N x C on the CPU. The model's mode is left as it was.
 
-    `batch_size`: images at once. `progress`: the text beside the progress bar, which is drawn only in a terminal.
+    `batch_size`: images at once. `progress`: the text beside the progress bar.
     """
-    from tqdm import tqdm
-
     device = next(model.parameters()).device
     modes = [(module, module.training) for module in model.modules()]
-    quiet = os.environ.get("FTCOURSE_PROGRESS") == "0" or None        # None: tqdm looks whether it is a terminal
     model.eval()
     try:
-        with tqdm(total=len(inputs), desc=progress or "predict", unit=" images", leave=False, disable=quiet) as bar:
+        with progress_bar(len(inputs), progress or "predict", delay=1) as bar:
             logits = []
             for batch in inputs.split(batch_size):
                 logits.append(model(model.preprocess(batch.to(device))).float().cpu())

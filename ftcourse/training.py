@@ -6,7 +6,7 @@
 __all__ = ['Recipe', 'lr_factor', 'Diverged', 'Run', 'recipe_from', 'environment', 'finetune', 'LRCurve', 'find_lr',
            'default_recipe']
 
-# %% ../nbs/04_training.ipynb #845a238e
+# %% ../nbs/04_training.ipynb #f4d35ed7
 import contextlib
 import copy
 import json
@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .assets import InputError, cache_dir, say
+from .assets import InputError, cache_dir, progress_bar, say
 from .data import Task, augment, mix
 from .freezing import _index, audit, boundary, freeze, param_groups
 from .models import save_model, stages
@@ -204,7 +204,7 @@ class _Phase:
         self.learner, self.optimizer = self.accelerator.prepare(self.suffix, optimizer)
         self.params = [p for g in groups for p in g["params"]]
 
-# %% ../nbs/04_training.ipynb #563f3edd
+# %% ../nbs/04_training.ipynb #69004f6c
 def _seed(*words: int) -> int:
     """A 63-bit seed from several numbers, such as the recipe's seed and the epoch."""
     return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> 1)
@@ -274,7 +274,7 @@ def _keep(phase, split, views: int, done: int, before):
                 f"{phase.recipe.keep_gb:g}; it is computed anew instead")
         return None
     kept = torch.empty((views, len(split), *first.shape[1:]), dtype=first.dtype, device=first.device)
-    with _bar(views * len(split), f"frozen part, {phase.name}") as bar:
+    with progress_bar(views * len(split), f"frozen part, {phase.name}") as bar:
         for view in range(views):
             for at in range(0, len(split), 64):
                 some = slice(at, at + 64)
@@ -290,14 +290,6 @@ def _start(phase, split, view: int, some: slice, done: int, before):
     images = split.inputs[some]
     draws = _generator(phase.accelerator.device, phase.recipe.seed, 1, view, some.start)
     return _through_prefix(phase, _augmented(phase, images, draws) if view else images)
-
-# %% ../nbs/04_training.ipynb #862f22c4
-def _bar(total: int, text: str, unit: str = " images"):
-    """A progress bar with the time left, on standard error or in the notebook; silent where nobody watches."""
-    from tqdm.auto import tqdm
-
-    quiet = os.environ.get("FTCOURSE_PROGRESS") == "0" or None  # None: tqdm looks whether it is a terminal
-    return tqdm(total=total, desc=text, unit=unit, leave=False, disable=quiet, dynamic_ncols=True)
 
 # %% ../nbs/04_training.ipynb #6b2bf1fb
 def _train_epoch(phase, epoch: int, bar) -> float:
@@ -576,7 +568,7 @@ def _restore(phase, tensors: dict, position: dict):
     if position["scaler"] and phase.accelerator.scaler is not None:
         phase.accelerator.scaler.load_state_dict(position["scaler"])
 
-# %% ../nbs/04_training.ipynb #40cf629e
+# %% ../nbs/04_training.ipynb #ba64178b
 def finetune(model: nn.Module, task: Task, recipe: Recipe = Recipe(), out=None, *, resume: bool = False,  # noqa: B008
              info: dict | None = None) -> Run:
     """Train `model` on `task.train` as `recipe` says, choose by `task.valid`, leave a run's folder at `out`.
@@ -602,7 +594,7 @@ def finetune(model: nn.Module, task: Task, recipe: Recipe = Recipe(), out=None, 
     plan, deepest = _phases(model, recipe), None
     devices = [accelerator.device] if accelerator.device.type == "cuda" else []
     todo = (recipe.epochs - position["next_epoch"]) * len(task.train)
-    with torch.random.fork_rng(devices), _bar(todo, "training") as bar, _kept_when_stopped(model, run):
+    with torch.random.fork_rng(devices), progress_bar(todo, "training") as bar, _kept_when_stopped(model, run):
         for until, epochs in plan:
             if until is not None:
                 freeze(model, until=until)

@@ -220,7 +220,7 @@ def test_predict_keeps_mode_and_order(cifar):
 # ---- files
 
 
-@pytest.mark.parametrize("name", [n for n in STAGED if n != "resnet34"])
+@pytest.mark.parametrize("name", STAGED)
 def test_round_trip_and_plain_torchvision(name, tmp_path):
     model, x = network(name), pixels()
     path = save_model(model, tmp_path / "deep" / "model.safetensors")
