@@ -22,3 +22,14 @@ def tiny(cifar):
 
     splits = {"train": cifar.train.per_class(6), "valid": cifar.valid.per_class(2), "test": cifar.test.per_class(2)}
     return Task(**{**vars(cifar), **splits})
+
+
+@pytest.fixture
+def one_thread():
+    """For networks and batches so small that a second thread costs more than it gives."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

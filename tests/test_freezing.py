@@ -9,26 +9,14 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from networks import OTHERS, STAGED
 from torch import nn
 
 from ftcourse.assets import InputError
 from ftcourse.freezing import audit, boundary, freeze, param_groups, unfreeze
 from ftcourse.models import load_model, stages
 
-STAGED = ["resnet18", "resnet34", "resnet50", "mobilenet_v2", "efficientnet_b0", "convnext_tiny", "vit_b_16"]
-OTHERS = [
-    "densenet121",
-    "vgg11_bn",
-    "regnet_y_400mf",
-    "shufflenet_v2_x0_5",
-    "squeezenet1_1",
-    "googlenet",
-    "inception_v3",
-    "swin_t",
-    "maxvit_t",
-    "mnasnet0_5",
-    "alexnet",
-]
+pytestmark = pytest.mark.usefixtures("one_thread")
 SIZES = {"maxvit_t": 224, "inception_v3": 75, "alexnet": 64, "densenet121": 32, "squeezenet1_1": 32}
 
 
@@ -46,15 +34,6 @@ def _original(name):
 def network(name):
     """A fresh copy of the network with random weights: building some of them takes seconds."""
     return copy.deepcopy(_original(name))
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """These networks and batches are so small that a second thread costs more than it gives."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def batch(model, n=2, seed=0):

@@ -12,13 +12,16 @@ import torchvision
 import torchvision.transforms.v2.functional as vision
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from networks import OTHERS, STAGED
 from torch import nn
 
 from ftcourse import models as m
 from ftcourse.assets import AssetError, InputError
 from ftcourse.models import fingerprint, load_model, predict, save_model, stages, summary
 
-STAGED = {
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+LAYERS = {
     "resnet18": 4,
     "resnet34": 4,
     "resnet50": 4,
@@ -27,29 +30,7 @@ STAGED = {
     "convnext_tiny": 4,
     "vit_b_16": 12,
 }
-OTHERS = [
-    "densenet121",
-    "vgg11_bn",
-    "regnet_y_400mf",
-    "shufflenet_v2_x0_5",
-    "squeezenet1_1",
-    "googlenet",
-    "inception_v3",
-    "swin_t",
-    "maxvit_t",
-    "mnasnet0_5",
-    "alexnet",
-]
 SIZES = {"maxvit_t": 224, "inception_v3": 75}
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """These networks and batches are so small that a second thread costs more than it gives."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @functools.cache
@@ -78,7 +59,7 @@ def refused(call, *words):
 def test_stages_law(name):
     model = network(name)
     names = [stage.name for stage in stages(model)]
-    layers = [f"layer{i}" for i in range(1, STAGED.get(name, 0) + 1)]
+    layers = [f"layer{i}" for i in range(1, LAYERS.get(name, 0) + 1)]
     assert names == (["stem", *layers, "head"] if name in STAGED else ["backbone", "head"])
     held = [id(t) for s in stages(model) for t in [*s.module.parameters(), *s.module.buffers()]]
     assert sorted(held) == sorted(id(t) for t in [*model.parameters(), *model.buffers()])

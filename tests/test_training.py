@@ -17,13 +17,12 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from networks import STAGED
 
 from ftcourse.assets import InputError
 from ftcourse.freezing import audit, freeze, param_groups
 from ftcourse.models import load_model, predict, stages
 from ftcourse.training import Diverged, Recipe, Run, _generator, _windows, find_lr, finetune, lr_factor, recipe_from
-
-STAGED = ["resnet18", "resnet34", "resnet50", "mobilenet_v2", "efficientnet_b0", "convnext_tiny", "vit_b_16"]
 
 
 def network(name="mobilenet_v2", seed=0, size=32):
