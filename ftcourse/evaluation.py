@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['bootstrap', 'wilson', 'Report', 'evaluate', 'Comparison', 'compare']
 
-# %% ../nbs/05_evaluation.ipynb #756dd4b9
+# %% ../nbs/05_evaluation.ipynb #755ffdda
 import hashlib
 import html
 import json
@@ -13,8 +13,9 @@ import math
 import os
 import time
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, singledispatch
 from pathlib import Path
 
 import numpy as np
@@ -245,7 +246,7 @@ def _read(path) -> dict:
         reason = " ".join(str(error).split())[:80]
         raise InputError(f"{path} is not a saved report ({reason}): give a file that Report.save wrote") from None
 
-# %% ../nbs/05_evaluation.ipynb #fff51f46
+# %% ../nbs/05_evaluation.ipynb #59fd6971
 @dataclass(eq=False)
 class Report:
     """What a model answered on a split, and everything that follows from it.
@@ -328,13 +329,20 @@ class Report:
         """Examples a second, or 0 where the time is not known."""
         return self.n / self.seconds if self.seconds > 0 else 0.0
 
-    def worst(self, k: int = 8) -> list[dict]:
-        """The `k` wrong answers of the highest confidence: dicts of index, true, predicted, confidence (0..1)."""
+    def worst(self, k: int = 8, split=None) -> list[dict]:
+        """The `k` wrong answers of the highest confidence: dicts of index, true, predicted, confidence (0..1).
+
+        With the `Split` that the report is about, also of input (the image or the text) and name (None without names).
+        Raises `InputError` for any other split.
+        """
+        if split is not None: _check_split(self, split)
         wrong = (~self.right).nonzero().flatten()
         confidence = self.probabilities[wrong].amax(dim=1)
         order = wrong[confidence.argsort(descending=True, stable=True)][:k].tolist()
-        return [{"index": i, "true": self.classes[self.labels[i]], "predicted": self.classes[self.predicted[i]],
-                 "confidence": float(self.probabilities[i].max())} for i in order]
+        errors = [{"index": i, "true": self.classes[self.labels[i]], "predicted": self.classes[self.predicted[i]],
+                   "confidence": float(self.probabilities[i].max())} for i in order]
+        if split is None: return errors
+        return [e | {"input": split.inputs[e["index"]], "name": split.names and split.names[e["index"]]} for e in errors]
 
     def plot(self, axes=None):
         """The confusion matrix, with counts up to 20 classes, and the reliability diagram, on two `axes` or in a figure
@@ -361,15 +369,32 @@ class Report:
 
     def _repr_html_(self): return _as_html(self)
 
-# %% ../nbs/05_evaluation.ipynb #e97a24ed
+# %% ../nbs/05_evaluation.ipynb #6daf89af
 def _fingerprint(split) -> str:
-    """sha256 over what identifies a split's examples: labels, and file names where it has them, else the inputs."""
+    """sha256 over what identifies a split's examples: labels, and texts, or file names, or pixels."""
     digest = hashlib.sha256(json.dumps([list(split.classes), split.labels.tolist()]).encode())
-    if split.names: digest.update(json.dumps([str(name) for name in split.names]).encode())
-    elif isinstance(split.inputs, Tensor):
-        for part in split.inputs.split(256): digest.update(part.contiguous().numpy().tobytes())
-    else: digest.update(json.dumps(list(split.inputs)).encode())
+    for part in _identity(split.inputs, split.names): digest.update(part)
     return digest.hexdigest()
+
+
+@singledispatch
+def _identity(texts: list, names: list[str] | None) -> Iterator[bytes]:
+    """The bytes that tell these inputs from others. Texts are short: they themselves."""
+    yield json.dumps(list(texts)).encode()
+
+
+@_identity.register
+def _(images: Tensor, names: list[str] | None) -> Iterator[bytes]:
+    if names: yield json.dumps([str(name) for name in names]).encode()       # the files' names: pixels may be many
+    else: yield from (part.contiguous().numpy().tobytes() for part in images.split(256))
+
+
+def _check_split(report, split) -> None:
+    """Refuse, with `InputError`, a split that is not the one of the report."""
+    same = torch.equal(split.labels.cpu().long(), report.labels)
+    if not same or (report.examples and report.examples != _fingerprint(split)):
+        raise InputError(f"these {len(split)} examples are not the {report.n} of the report: "
+                         "give the split that was evaluated")
 
 
 def _listed(names) -> str:

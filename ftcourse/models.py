@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['Preprocess', 'load_model', 'predict', 'Stage', 'stages', 'Summary', 'summary', 'save_model', 'small_stem',
-           'fingerprint']
+           'fingerprint', 'TextPreprocess', 'Hidden']
 
-# %% ../nbs/02_models.ipynb #aab54e78
+# %% ../nbs/02_models.ipynb #99c868b7
 import copy
 import functools
 import hashlib
@@ -18,10 +18,12 @@ import pickle
 import re
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import NamedTuple
 
 import safetensors
 import safetensors.torch
@@ -33,9 +35,12 @@ from torch.overrides import TorchFunctionMode
 from torchvision import models as _zoo
 from torchvision.models.vision_transformer import interpolate_embeddings
 
-from .assets import AssetError, InputError, data_dir, fetch, profile, progress_bar, provenance, say
+from ftcourse.assets import (
+    _HUB, AssetError, InputError, assets, data_dir, fetch, fetch_hub, profile, progress_bar, provenance, say,
+)
+from .data import Tokens, lengths, pieces
 
-# %% ../nbs/02_models.ipynb #edfb7f03
+# %% ../nbs/02_models.ipynb #1968db14
 @dataclass(frozen=True)
 class Preprocess:
     """What a network's inputs go through: scaled to `size` x `size` pixels, then each channel minus `mean`, over `std`.
@@ -47,18 +52,28 @@ class Preprocess:
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
-    def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """uint8 N x 3 x H x W to float32 N x 3 x size x size, on the images' device. Raises `InputError` for others."""
+    def prepare(self, images: torch.Tensor) -> torch.Tensor:
+        """The images as they are: there is nothing to do once and keep. Raises `InputError` if they are no images."""
+        if not isinstance(images, torch.Tensor): raise InputError(f"inputs are a {type(images).__name__}: this network "
+                                                                  "sees images, give uint8 of shape N x 3 x H x W")
         if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
             raise InputError(f"images are {images.dtype}, {tuple(images.shape)}: give uint8 of shape N x 3 x H x W")
-        x = images.float()                                                                  # N x 3 x H x W, 0 to 255
+        return images
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """uint8 N x 3 x H x W to float32 N x 3 x size x size, on the images' device. Raises `InputError` for others."""
+        x = self.prepare(images).float()                                                    # N x 3 x H x W, 0 to 255
         if x.shape[-2:] != (self.size, self.size):
             x = F.interpolate(x, (self.size, self.size), mode="bilinear", antialias=True)   # N x 3 x size x size
         scale = lambda values: torch.tensor(values, device=x.device).mul(255).view(3, 1, 1)
         x = x.sub_(scale(self.mean)).div_(scale(self.std))
         return x.contiguous(memory_format=torch.channels_last)                              # convolutions prefer it
 
-# %% ../nbs/02_models.ipynb #8262f204
+    def facts(self) -> dict:
+        """What a file must say of it, beside the size."""
+        return {"mean": list(self.mean), "std": list(self.std)}
+
+# %% ../nbs/02_models.ipynb #897a2c30
 @functools.cache
 def _names() -> tuple[str, ...]:
     """Every torchvision classifier."""
@@ -67,10 +82,13 @@ def _names() -> tuple[str, ...]:
 
 def _check_name(name: str) -> str:
     if name in _names(): return name
-    near = get_close_matches(str(name).lower(), _names(), n=3)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(_names()[:3])}, ..."
+    near = get_close_matches(str(name).lower(), [*_names(), *_TEXTS], n=3)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join((*_names()[:3], *_TEXTS))}, ..."
     raise InputError(f"no model {str(name)[:80]!r}; {hint} Give one of torchvision's {len(_names())} classifiers, "
-                     "or a file made by save_model")
+                     "one for texts, a name on the hub (OWNER/NAME), or a file made by save_model")
+
+
+_TEXTS = ("minilm", *_HUB)               # networks for texts that have a short name
 
 
 def _published(name: str) -> dict:
@@ -144,45 +162,41 @@ def _new_head(model: nn.Module, classes: int, seed: int) -> None:
     nn.init.zeros_(new.bias)
     model.set_submodule(_head_name(model), new.to(device, dtype))
 
-# %% ../nbs/02_models.ipynb #a7532ec5
-_BUNDLED = "bundled with ftcourse"
+# %% ../nbs/02_models.ipynb #ec9abc6d
+def _bundled(name: str) -> str | None:
+    """The asset with an architecture's weights that comes with ftcourse: the architecture's name, a dash, the data's."""
+    return next((asset for asset in assets() if asset.startswith(f"{name}-")), None)
 
 
-def _weights(name: str, weights, seed: int) -> tuple[dict | None, list[str] | None, dict]:
-    """The state dict that `weights` stands for (None: random), class names if the file has them, and its origin."""
+def _weights(name: str, weights, seed: int) -> tuple[dict | None, dict | None, dict]:
+    """The state dict that `weights` stands for (None: random), the spec if the file has one, and its origin."""
     if weights is None:
         return None, None, {"name": name, "source": f"random initialisation, seed {seed}", "sha256": None}
     if weights in ("auto", "imagenet"):
         try: return _read_pth(fetch(name)), None, provenance(name)
         except AssetError as error:
             if weights == "imagenet" or not _bundled(name): raise
-            say(f"{error}; using the bundled weights")
-    if weights in ("auto", "bundled"): return _read(_bundled_path(name), _BUNDLED)
+            say(f"{error}; using the bundled weights, {_bundled(name)}")
+    if weights in ("auto", "bundled"):
+        if own := _bundled(name): return *_read(fetch(own)), provenance(own)
+        raise InputError(f"no bundled weights for {name}: give weights imagenet, or None (random)")
     if not isinstance(weights, (str, os.PathLike)) or not os.path.isfile(weights):
         raise InputError(f"no weights {str(weights)[:200]!r}: give auto, imagenet, bundled, None (random), "
                          "or a file that ends in .safetensors or .pth")
-    return _read(Path(weights), "file")
+    return *_read(Path(weights)), {"name": Path(weights).name, "source": "file", "sha256": _digest(weights)}
 
 
-def _bundled(name: str) -> list[Path]: return sorted(data_dir().glob(f"{name}-*/model.safetensors"))
+def _digest(path: str | os.PathLike) -> str:
+    with open(path, "rb") as file: return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _bundled_path(name: str) -> Path:
-    if _bundled(name): return _bundled(name)[0]
-    known = ", ".join(path.parent.name for path in _bundled("*")) or "none"
-    raise InputError(f"no bundled weights for {name}; bundled: {known}. Give weights imagenet, or None (random)")
-
-
-def _read(path: Path, where: str) -> tuple[dict, list[str] | None, dict]:
-    """State dict, class names (if `save_model` made the file) and origin of a local weight file."""
-    classes = None
+def _read(path: Path) -> tuple[dict, dict | None]:
+    """State dict of a local weight file, and the spec if `save_model` made it."""
     if path.suffix == ".safetensors":
         state, metadata = _read_safetensors(path)
-        if "ftcourse" in metadata: classes = _read_spec(path, metadata)["classes"]
-    elif path.suffix in (".pth", ".pt"): state = _read_pth(path)
-    else: raise InputError(f"{path.name} is no weight file: its name must end in .safetensors, .pth or .pt")
-    with open(path, "rb") as file: digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return state, classes, {"name": path.name, "source": where, "sha256": digest}
+        return state, _read_spec(path, metadata) if "ftcourse" in metadata else None
+    if path.suffix in (".pth", ".pt"): return _read_pth(path), None
+    raise InputError(f"{path.name} is no weight file: its name must end in .safetensors, .pth or .pt")
 
 
 def _read_pth(path: Path) -> dict:
@@ -209,13 +223,13 @@ def _read_safetensors(path: Path) -> tuple[dict, dict]:
     except safetensors.SafetensorError as error:
         raise InputError(f"{path.name} is damaged or no safetensors file ({error})") from None
 
-# %% ../nbs/02_models.ipynb #941590cc
+# %% ../nbs/02_models.ipynb #4faa6ced
 def _assemble(spec: dict, preprocess: Preprocess, state: dict | None, found: list[str] | None, source: dict,
               wanted: list[str] | None, seed: int) -> nn.Module:
     """Build what `spec` says and fill it with `state`, whose head is for the classes `found`."""
     state, rows = _fit(state, spec, source["name"]) if state is not None else (None, 1000)
     kept, classes = _choose_head(wanted, found, rows, source)
-    if state is not None and wanted and not kept and source["source"] in ("file", "saved model", _BUNDLED):
+    if state is not None and wanted and not kept and source["source"] in ("file", "saved model"):
         say(f"{source['name']} has a head for {rows} other classes: backbone kept, new head made")
     model = _build(spec["name"], spec["size"], rows, seed)
     if state is not None:
@@ -276,39 +290,72 @@ def _renamed(state: dict, spec: dict) -> dict:
             state = dict(interpolate_embeddings(spec["size"], _PATCH[spec["name"]], state))
     return state
 
-# %% ../nbs/02_models.ipynb #c5b301c7
+# %% ../nbs/02_models.ipynb #c890b6ab
 def load_model(name: str, classes: int | list[str] | None = None, *, weights: str | os.PathLike | None = "auto",
                size: int | None = None, stem: str | None = None, seed: int = 0) -> nn.Module:
-    """A torchvision classifier with pretrained weights and, if `classes` is given, a new head.
+    """A classifier of torchvision or transformers with pretrained weights and, if `classes` is given, a new head.
 
-    `name`: a torchvision classifier such as `"resnet18"`, or the path of a file made by `save_model`.
+    `name`: a torchvision classifier such as `"resnet18"`; for texts `"minilm"`, `"bert-base-uncased"`,
+        `"distilbert-base-uncased"`, `"roberta-base"`, a name on the hub (OWNER/NAME), or a folder with config.json,
+        model.safetensors and a tokenizer; or the path of a file made by `save_model`.
     `classes`: their number or names, 2 to 100,000. The head is kept where it is for these classes already, or if None
         is given (ImageNet's 1000 classes); otherwise a new one is made: weights normal with std 0.01, bias 0.
     `weights`: `"imagenet"`; `"bundled"` (in `data/`); `"auto"` (ImageNet, else bundled, and says so); None (random,
-        drawn from `seed`); or the path of a .safetensors or .pth file.
-    `size`: side of the network's input in pixels; None: 128 in profile quick, 224 in full.
+        drawn from `seed`); or the path of a .safetensors or .pth file. For texts `"auto"` or None.
+    `size`: side of the network's input in pixels; None: 128 in profile quick, 224 in full, and with the bundled
+        weights or a file made by `save_model` the size that it says. For texts the longest text in tokens (None: 128,
+        in full 256); what is longer is cut off.
     `stem`: `"small"` for images of about 32 pixels, see `small_stem`. `seed`: of the new head and of random weights.
 
-    The result is torchvision's own module in evaluation mode on the CPU. It carries `preprocess` (`Preprocess`),
-    `classes` (list of names), `source` (`{"name", "source", "sha256"}`) and `spec` (dict: what rebuilds it).
+    The result is torchvision's or transformers' own module in evaluation mode on the CPU. It carries `preprocess`
+    (`Preprocess` or `TextPreprocess`), `classes` (list of names), `source` (`{"name", "source", "sha256"}`) and `spec`
+    (dict: what rebuilds it).
     Raises `InputError` for what cannot be used, `AssetError` if weights cannot be had.
     """
     if stem not in (None, "small"): raise InputError(f"stem={stem!r} is unknown: give 'small' or None")
     wanted = None if classes is None else _class_names(classes)
+    if _is_text(name):
+        if stem is not None: raise InputError(f"stem={stem!r} is for images: leave it out for {name}")
+        return _load_text(name, wanted, weights, size, seed)
     if _is_file(name):
         if weights != "auto": raise InputError(f"{name} holds its own weights: weights={weights!r} must be left out")
         return _load_saved(Path(name), wanted, size, stem, seed)
-    spec = {"name": _check_name(name), "stem": stem, "size": _check_size(name, size)}
-    published = _published(name)
+    made_for = _published(_check_name(name)) | {"size": _check_size(name, size), "classes": None}
     # torchvision's GoogLeNet and Inception undo ImageNet's normalisation inside; here it is not done at all.
-    centre = ((0.5,) * 3, (0.5,) * 3) if name in _AUX else (published["mean"], published["std"])
-    state, found, source = _weights(name, weights, seed)
-    return _assemble(spec, Preprocess(spec["size"], *map(tuple, centre)), state, found, source, wanted, seed)
+    if name in _AUX: made_for |= {"mean": (0.5,) * 3, "std": (0.5,) * 3}
+    state, saved, source = _weights(name, weights, seed)
+    made_for |= saved or {}
+    spec = {"name": name, "stem": stem, "size": _check_size(name, made_for["size"] if size is None else size)}
+    preprocess = Preprocess(spec["size"], tuple(made_for["mean"]), tuple(made_for["std"]))
+    return _assemble(spec, preprocess, state, made_for["classes"], source, wanted, seed)
+
+
+def _is_text(name) -> bool:
+    """Is it one of the short names, a name on the hub, or a place that holds a network for texts?"""
+    if not isinstance(name, (str, os.PathLike)) or name in _names(): return False
+    if name in _TEXTS: return True
+    path = Path(name)
+    if os.path.isdir(path): return (path / "config.json").is_file() or not (path / "model.safetensors").is_file()
+    if os.path.isfile(path): return (path.parent / "config.json").is_file() and "mean" not in _saved_facts(path)
+    return isinstance(name, str) and path.suffix != ".safetensors" and _HUB_NAME.fullmatch(name) is not None
+
+
+_HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+
+
+def _saved_facts(file: Path) -> dict:
+    """What `save_model` wrote into a weight file, as far as it is of the right kind; empty for a file of others."""
+    try:
+        with safetensors.safe_open(file, "pt") as opened: text = (opened.metadata() or {}).get("ftcourse", "{}")
+        facts = json.loads(text)
+    except (OSError, safetensors.SafetensorError, ValueError, RecursionError): return {}
+    kinds = {"name": str, "classes": list, "size": int, "mean": list}
+    return {k: facts[k] for k, kind in kinds.items() if type(facts.get(k)) is kind} if isinstance(facts, dict) else {}
 
 
 def _is_file(name) -> bool:
     if isinstance(name, os.PathLike): return True
-    return isinstance(name, str) and name not in _names() and (name.endswith(".safetensors") or os.path.isfile(name))
+    return isinstance(name, str) and name not in _names() and (name.endswith(".safetensors") or os.path.exists(name))
 
 
 def _class_names(classes: int | list[str]) -> list[str]:
@@ -322,27 +369,41 @@ def _class_names(classes: int | list[str]) -> list[str]:
         raise InputError(f"class name {next(x for x in names if names.count(x) > 1)!r} is given twice")
     return names
 
-# %% ../nbs/02_models.ipynb #5dc72f8c
+# %% ../nbs/02_models.ipynb #2716d644
 @torch.no_grad()
-def predict(model: nn.Module, inputs: torch.Tensor, batch_size: int = 256, progress: str | None = None) -> torch.Tensor:
-    """The logits of uint8 images N x 3 x H x W: float32 N x C on the CPU. The model's mode is left as it was.
+def predict(model: nn.Module, inputs: torch.Tensor | list[str], batch_size: int = 256, max_tokens: int = 8192,
+            progress: str | None = None) -> torch.Tensor:
+    """The logits of uint8 images N x 3 x H x W, or of N texts: float32 N x C on the CPU, in the order of the inputs.
 
-    `batch_size`: images at once. `progress`: the text beside the progress bar.
+    `batch_size`: examples at once; texts of about the same length go together, at most `max_tokens` tokens with their
+    padding. `progress`: the text beside the progress bar. The model's mode is left as it was.
     """
     device = next(model.parameters()).device
     modes = [(module, module.training) for module in model.modules()]
+    examples = model.preprocess.prepare(inputs)
+    batches = pieces(torch.arange(len(inputs)), lengths(examples), batch_size, max_tokens) if len(inputs) else []
     model.eval()
     try:
-        with progress_bar(len(inputs), progress or "predict", delay=1) as bar:
+        with progress_bar(len(inputs), progress or "predict", unit=" examples", delay=1) as bar:
             logits = []
-            for batch in inputs.split(batch_size):
-                logits.append(model(model.preprocess(batch.to(device))).float().cpu())
-                bar.update(len(batch))
-        return torch.cat(logits) if logits else torch.empty(0, len(model.classes))
+            for rows in batches:
+                batch = examples[rows].to(device)
+                logits.append(_forward(model, model.preprocess(batch)).float().cpu())
+                bar.update(len(rows))
     finally:
         for module, mode in modes: module.training = mode
+    if not logits: return torch.empty(0, len(model.classes))
+    result = torch.cat(logits)
+    result[torch.cat(batches)] = result.clone()                     # back to the order of the inputs
+    return result
 
-# %% ../nbs/02_models.ipynb #4802f757
+
+@functools.singledispatch
+def _forward(model: nn.Module, x) -> torch.Tensor:
+    """The logits of a preprocessed batch."""
+    return model(x)
+
+# %% ../nbs/02_models.ipynb #2c3640a3
 @dataclass(frozen=True)
 class Stage:
     """A part of a network that runs as one. `module` is a view: it holds the model's own modules and parameters."""
@@ -358,6 +419,7 @@ def stages(model: nn.Module) -> list[Stage]:
     Nothing is copied: what changes in a stage changes in the model.
     `@stages.register` adds an architecture: a function from the model to a dict of names and views (see the lesson).
     """
+    if any(kind.__module__.startswith("transformers.") for kind in type(model).__mro__): _know_texts()
     own = set(model.modules())
     parts = _stage_parts(model)
     for view in {m for module in parts.values() for m in module.modules()} - own:   # containers made for the view
@@ -506,21 +568,30 @@ def summary(model: nn.Module) -> Summary:
         rows.append((stage.name, sum(n for n, _ in sizes), sum(n for n, learns in sizes if learns)))
     return Summary(type(model).__name__, tuple(rows))
 
-# %% ../nbs/02_models.ipynb #b6b00c52
+# %% ../nbs/02_models.ipynb #091413fd
 def save_model(model: nn.Module, path: str | os.PathLike) -> Path:
     """Write a model that `load_model` made to a .safetensors file, in one piece or not at all. Returns the path.
 
-    The keys are torchvision's. The metadata key "ftcourse" holds as JSON what rebuilds the model: name, classes, stem,
-    size, mean, std. Raises `InputError` for a model without `spec` or another file name, `OSError` if the disk is full.
+    The keys are the network's own. The metadata key "ftcourse" holds as JSON what rebuilds the model: name, classes,
+    size and, for images, stem, mean, std. A network for texts gets its configuration and its tokenizer beside it: call
+    the file model.safetensors, and transformers' `from_pretrained` reads the folder. Raises `InputError` for a model
+    without `spec` or another file name, `OSError` if the disk is full.
     """
     path = Path(path)
     if path.suffix != ".safetensors": raise InputError(f"{path.name}: the file's name must end in .safetensors")
     if not hasattr(model, "spec"):
         raise InputError(f"this {type(model).__name__} has no spec: save_model takes a model that load_model made")
-    spec = model.spec | {"mean": list(model.preprocess.mean), "std": list(model.preprocess.std)}
+    spec = model.spec | model.preprocess.facts()
     state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     data = safetensors.torch.save(state, metadata={"format": "pt", "ftcourse": json.dumps(spec)})
     path.parent.mkdir(parents=True, exist_ok=True)
+    for name, content in _files(model).items(): _write(path.with_name(name), content)
+    _write(path, data)
+    return path
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file in one piece or not at all."""
     handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -531,22 +602,27 @@ def save_model(model: nn.Module, path: str | os.PathLike) -> Path:
     except BaseException:
         Path(aside).unlink(missing_ok=True)
         raise
-    return path
+
+
+@functools.singledispatch
+def _files(model: nn.Module) -> dict[str, bytes]:
+    """What stands beside the weights, by name: nothing for torchvision's networks."""
+    return {}
 
 
 def _load_saved(path: Path, wanted: list[str] | None, size: int | None, stem: str | None, seed: int) -> nn.Module:
     """A model from a file made by `save_model`. The metadata is untrusted: every field is checked before it is used."""
+    if path.is_dir(): path /= "model.safetensors"
     if not os.path.isfile(path):
         raise InputError(f"no file {str(path)[:200]!r}: give a model's name, or a file made by save_model")
     if path.suffix != ".safetensors":
         raise InputError(f"{path.name} does not say what it holds: give the network's name, and this file as weights")
     state, metadata = _read_safetensors(path)
     saved = _read_spec(path, metadata)
-    with open(path, "rb") as file: digest = hashlib.file_digest(file, "sha256").hexdigest()
     size = _check_size(saved["name"], saved["size"] if size is None else size)
     spec = {"name": saved["name"], "stem": stem or saved["stem"], "size": size}
     preprocess = Preprocess(spec["size"], tuple(saved["mean"]), tuple(saved["std"]))
-    source = {"name": path.name, "source": "saved model", "sha256": digest}
+    source = {"name": path.name, "source": "saved model", "sha256": _digest(path)}
     return _assemble(spec, preprocess, state, saved["classes"], source, wanted, seed)
 
 
@@ -617,3 +693,373 @@ def fingerprint(module: nn.Module) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
+
+# %% ../nbs/02_models.ipynb #1bc600d2
+@dataclass(frozen=True)
+class TextPreprocess:
+    """What a network's texts go through: cut into tokens once, then padded to the longest text of each batch.
+
+    `tokenizer`: transformers' own. `max_length`: tokens a text may have, special tokens included; the rest is cut off.
+    """
+
+    tokenizer: object
+    max_length: int
+
+    def prepare(self, inputs: list[str]) -> Tokens:
+        """The token ids of N texts, special tokens included. Raises `InputError` if they are no list of texts."""
+        wrong = [x for x in inputs if not isinstance(x, str)] if isinstance(inputs, (list, tuple)) else [inputs]
+        if wrong: raise InputError(f"inputs hold {type(wrong[0]).__name__}: this network reads texts, "
+                                   "give a list of str")
+        flat, ends = [torch.zeros(0, dtype=torch.int32)], [0]
+        with progress_bar(len(inputs), "cutting texts into tokens", unit=" texts", delay=1) as bar:
+            for start in range(0, len(inputs), 1000):
+                rows = self._cut(inputs[start : start + 1000])
+                flat.append(torch.tensor([i for row in rows for i in row], dtype=torch.int32))
+                ends += [len(row) for row in rows]
+                bar.update(len(rows))
+        return Tokens(torch.cat(flat), torch.tensor(ends).cumsum(0))
+
+    def _cut(self, texts) -> list[list[int]]:
+        # Half a surrogate pair is no character and cannot be encoded; it becomes "?".
+        texts = [text if text.isascii() else text.encode("utf-8", "replace").decode() for text in texts]
+        rows = self.tokenizer(texts, truncation=True, max_length=self.max_length, return_attention_mask=False,
+                              return_token_type_ids=False)["input_ids"]
+        return [row or [self.tokenizer.pad_token_id] for row in rows]     # no network takes a text of no tokens
+
+    def __call__(self, texts: Tokens | list[str]) -> dict[str, torch.Tensor]:
+        """`input_ids` and `attention_mask`, each int64 n x L with L the longest text, on the device of the tokens."""
+        tokens = texts if isinstance(texts, Tokens) else self.prepare(texts)
+        ids, mask = tokens.padded(self.tokenizer.pad_token_id)            # n x L; the mask is False at the padding
+        return {"input_ids": ids, "attention_mask": mask.long()}
+
+    def facts(self) -> dict:
+        """What a file must say of it, beside the size: nothing, the tokenizer has files of its own."""
+        return {}
+
+# %% ../nbs/02_models.ipynb #c1f40949
+_LARGEST = 2 * 10**9                     # parameters; more would not fit the machines that this course is for
+_TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model",
+               "tokenizer.model")
+
+
+def _read_json(path: Path) -> dict:
+    try: text = path.read_text(encoding="utf-8") if path.stat().st_size <= 10**7 else None
+    except FileNotFoundError: raise InputError(f"no {path.name} in {path.parent}: give a folder that save_model or "
+                                               "transformers' save_pretrained made") from None
+    except UnicodeDecodeError: text = None
+    try: value = json.loads(text) if text is not None else None
+    except (ValueError, RecursionError): value = None
+    if not isinstance(value, dict): raise InputError(f"{path} is damaged: it holds no JSON object of reasonable size")
+    if "auto_map" in value: raise InputError(f"{path} asks to run code of its own (auto_map), which is never done: "
+                                             "use a model whose architecture transformers has")
+    return value
+
+
+def _config(folder: Path):
+    """transformers' configuration from a folder's config.json, which is untrusted: every field is checked first."""
+    from transformers import AutoConfig
+    from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES as known
+
+    facts = _read_json(folder / "config.json")
+    kind = facts.pop("model_type", None)
+    if kind not in known:
+        near = get_close_matches(str(kind), known, n=3) or ["bert", "distilbert", "roberta"]
+        raise InputError(f"{folder}: model_type {str(kind)[:80]!r} in config.json is no classifier of transformers; "
+                         f"near or known are {', '.join(near)}")
+    if "quantization_config" in facts: raise InputError(f"{folder}: quantised weights cannot be fine-tuned here")
+    for key, value in _numbers(facts):
+        if not abs(value) <= (1000 if "layer" in key else 10**7):
+            raise InputError(f"{folder}: {key[:80]}={value:.4g} in config.json is beyond all reason")
+    facts = {key: v for key, v in facts.items() if key not in _UNWANTED}
+    try: return AutoConfig.for_model(kind, **facts)
+    except Exception as error: raise InputError(f"{folder}: config.json is not valid ({_one_line(error)})") from None
+
+
+def _numbers(facts: dict) -> Iterator[tuple[str, float]]:
+    """The numbers in a configuration, those of its parts included."""
+    for key, value in facts.items():
+        if isinstance(value, dict): yield from _numbers(value)
+        elif isinstance(value, (int, float)) and not isinstance(value, bool): yield key, value
+
+
+# What concerns another program or is set anew here; sinusoidal positions are only a start value, slow to compute.
+_UNWANTED = ("attn_implementation", "_attn_implementation", "output_attentions", "output_hidden_states", "return_dict",
+             "torchscript", "torch_dtype", "dtype", "num_labels", "problem_type",
+             "sinusoidal_pos_embds")
+
+
+def _one_line(error: BaseException) -> str: return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def _build_text(config, seed: int = 0, hollow: bool = False) -> nn.Module:
+    """The network with random weights drawn from `seed`; the global random state is left as it was.
+
+    `hollow`: on the device "meta", without memory for its weights, to look at names and shapes only.
+    """
+    from transformers import AutoModelForSequenceClassification as Network
+
+    _know_texts()
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta" if hollow else "cpu"):
+            torch.default_generator.manual_seed(seed)
+            return Network.from_config(config, dtype=torch.float32)
+    except (ValueError, TypeError, KeyError, AttributeError, RuntimeError, ArithmeticError, ImportError) as error:
+        raise InputError(f"config.json describes no network that can be built ({_one_line(error)})") from None
+
+# %% ../nbs/02_models.ipynb #ea9ff9b0
+def _tokenizer(folder: Path, config):
+    """The tokenizer in `folder`, if it can belong to a network of this configuration. Raises `InputError` if not."""
+    from transformers import AutoTokenizer
+
+    if not any((folder / name).is_file() for name in _TOKENIZERS):
+        raise InputError(f"no tokenizer in {folder}: put tokenizer.json (and tokenizer_config.json) beside config.json")
+    if (folder / "tokenizer_config.json").is_file(): _read_json(folder / "tokenizer_config.json")
+    options = {"local_files_only": True, "trust_remote_code": False}
+    try: tokenizer = AutoTokenizer.from_pretrained(folder, config=config, **options)
+    except Exception as error:       # the tokenizers library raises bare Exception for a damaged file
+        raise InputError(f"the tokenizer in {folder} cannot be read ({_one_line(error)})") from None
+    _check_tokenizer(tokenizer, config, folder)
+    return tokenizer
+
+
+def _check_tokenizer(tokenizer, config, folder) -> None:
+    ids = tokenizer.get_vocab().values()
+    if not ids: raise InputError(f"the tokenizer in {folder} knows no tokens")
+    if max(ids) >= config.vocab_size:
+        raise InputError(f"the tokenizer in {folder} does not belong to the weights: its ids go up to {max(ids):,}, "
+                         f"the network has {config.vocab_size:,} embeddings; take both from one model")
+    if tokenizer.pad_token_id is None: tokenizer.pad_token = tokenizer.eos_token
+    pad = tokenizer.pad_token_id
+    if pad is None:
+        raise InputError(f"the tokenizer in {folder} has no padding token: set pad_token in its configuration")
+    if getattr(config, "pad_token_id", None) is None: config.pad_token_id = pad
+    if config.pad_token_id != pad:
+        raise InputError(f"the tokenizer in {folder} does not belong to the weights: it pads with id {pad}, the "
+                         f"network with {config.pad_token_id}; take both from one model")
+    tokenizer.padding_side = "right"
+
+
+def _check_length(tokenizer, config, size: int | None, name: str) -> int:
+    """The longest text in tokens, checked against what the network can take; None: 128, in profile full 256."""
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions and config.model_type in _OFFSET: positions -= config.pad_token_id + 1
+    most = min(x for x in (positions, tokenizer.model_max_length, 8192) if x and x > 0)
+    least = tokenizer.num_special_tokens_to_add() + 1
+    if size is None: return max(least, min(most, 128 if profile() == "quick" else 256))
+    if type(size) is not int or not least <= size <= most:
+        raise InputError(f"size={size!r} does not fit {name}: it takes {least} to {most} tokens")
+    return size
+
+
+_OFFSET = ("roberta", "xlm-roberta", "camembert", "mpnet")     # their positions begin after the padding token's id
+
+# %% ../nbs/02_models.ipynb #f4a23f1e
+def _text_state(folder: Path, file: Path | None) -> dict:
+    """The state dict in `file`, or in a folder's model.safetensors, or in the parts that its index names."""
+    if file is not None: return _read_safetensors(file)[0]
+    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if single.is_file(): return _read_safetensors(single)[0]
+    if not index.is_file():
+        raise InputError(f"no model.safetensors in {folder}: other formats may run code when read; convert the model "
+                         "with transformers' save_pretrained")
+    parts = _read_json(index).get("weight_map")
+    files = sorted(set(parts.values())) if isinstance(parts, dict) and all(map(_is_part, parts.values())) else []
+    missing = [name for name in files if not (folder / name).is_file()]
+    if not files or missing: raise InputError(f"{index} names no parts, or parts that are not there ({missing[:1]})")
+    return {key: value for name in files for key, value in _read_safetensors(folder / name)[0].items()}
+
+
+def _is_part(name) -> bool:
+    return isinstance(name, str) and re.fullmatch(r"[\w-][\w.-]*\.safetensors", name) is not None
+
+
+def _fit_text(state: dict, config, name: str) -> tuple[dict, int]:
+    """`state` under the network's own names, and how many logits its head makes; 0 if it has no whole head.
+
+    Raises `InputError` that counts what does not fit. A head of another task is dropped; all else must be there.
+    """
+    skeleton = _build_text(config, hollow=True)
+    expected = {key: tuple(value.shape) for key, value in skeleton.state_dict().items()}
+    prefix, last = skeleton.base_model_prefix + ".", _head_name(skeleton)
+    state = _modern(state, prefix, expected)
+    rows = len(state[f"{last}.weight"]) if f"{last}.weight" in state and state[f"{last}.weight"].ndim == 2 else 0
+    for key in (f"{last}.weight", f"{last}.bias"):
+        if rows and key in expected: expected[key] = (rows, *expected[key][1:])
+    backbone = [key for key in expected if key.startswith(prefix) and not key.startswith(f"{prefix}pooler.")]
+    faults = {
+        "missing": [key for key in backbone if key not in state],
+        "unexpected": [k for k in state if k not in expected and k.startswith(prefix) and "pooler." not in k],
+        "of another shape": [k for k in expected if k in state and tuple(state[k].shape) != expected[k]],
+    }
+    found = [f"{len(keys)} {what} (first: {keys[0][:80]!r})" for what, keys in faults.items() if keys]
+    if found: raise InputError(f"{name} does not fit its config.json ({config.model_type}): of {len(expected)} tensors "
+                               f"{', '.join(found)}; take both from one model")
+    whole = all(key in state for key in expected)
+    return {key: state[key] for key in expected if key in state}, rows if whole else 0
+
+
+_OLD = ((re.compile(r"LayerNorm\.gamma$"), "LayerNorm.weight"), (re.compile(r"LayerNorm\.beta$"), "LayerNorm.bias"))
+
+
+def _modern(state: dict, prefix: str, expected: dict) -> dict:
+    """Old names made new; a bare backbone's keys get the prefix that they have inside a classifier."""
+    for old, new in _OLD: state = {old.sub(new, key): value for key, value in state.items()}
+    if not any(key.startswith(prefix) for key in state):
+        state = {key if key in expected else prefix + key: value for key, value in state.items()}
+    return {key: value for key, value in state.items() if not key.endswith(("position_ids", "token_type_ids"))}
+
+# %% ../nbs/02_models.ipynb #45a94d37
+def _load_text(name: str | os.PathLike, wanted: list[str] | None, weights, size: int | None, seed: int) -> nn.Module:
+    """A network for texts: a known name, a name on the hub, or a folder. Arguments as `load_model` has them."""
+    if weights not in ("auto", None) or isinstance(weights, os.PathLike):
+        raise InputError(f"weights={str(weights)[:80]!r} cannot be used for {name}: give auto, or None (random)")
+    folder, file, source = _text_source(name, weights, seed)
+    config = _config(folder)
+    tokenizer = _tokenizer(folder, config)
+    saved = _saved_facts(file or folder / "model.safetensors")
+    length = _check_length(tokenizer, config, saved.get("size") if size is None else size, str(name))
+    total = sum(p.numel() for p in _build_text(config, hollow=True).parameters())
+    if total > _LARGEST: raise InputError(f"{name} has {total:,} parameters; at most {_LARGEST:,} can be loaded here")
+    state, rows = {}, 0
+    if weights is not None: state, rows = _fit_text(_text_state(folder, file), config, source["name"])
+    named = saved.get("classes") or list((config.id2label or {}).values())
+    kept, classes = _choose_text_head(named, wanted, rows, source)
+    model = _assemble_text(config, state, classes, kept, seed)
+    model.preprocess, model.classes, model.source = TextPreprocess(tokenizer, length), classes, source
+    model.spec = {"name": saved.get("name", source["name"] if os.path.exists(name) else str(name)), "classes": classes,
+                  "size": length}
+    return model.eval()
+
+
+def _assemble_text(config, state: dict, classes: list[str], kept: bool, seed: int) -> nn.Module:
+    """Build the network for `classes` and fill it with `state`; unless the head is `kept`, its last layer is new."""
+    config.id2label, config.label2id = dict(enumerate(classes)), {label: i for i, label in enumerate(classes)}
+    config.problem_type = "single_label_classification"
+    model = _build_text(config, seed)
+    config.architectures = [type(model).__name__]
+    last = _head_name(model)
+    if not kept: state = {key: value for key, value in state.items() if not key.startswith(f"{last}.")}
+    model.load_state_dict(state, strict=False)                         # _fit_text has looked at every key
+    if not kept: _new_head(model, len(classes), seed)
+    if list(_stage_parts(model)) == ["network"]:
+        say(f"{type(model).__name__} has no stages here: freezing by stage, rates by stage and keeping the frozen part "
+            "are not available; it trains as a whole")
+    return model
+
+
+def _text_source(name: str | os.PathLike, weights: str | None, seed: int) -> tuple[Path, Path | None, dict]:
+    """The folder with configuration and tokenizer, the weight file if it has a name of its own, and their origin."""
+    path = Path(name)
+    random = {"name": path.name, "source": f"random initialisation, seed {seed}", "sha256": None}
+    if name == "minilm":
+        folder = data_dir() / "minilm"
+        return (folder, None, random) if weights is None else (folder, fetch(name), provenance(name))
+    if str(name) in _HUB or not os.path.exists(path):
+        try: folder = fetch_hub(str(name))
+        except AssetError as error:
+            raise AssetError(f"{error}; and there is no folder {str(name)!r} here") from None
+        return folder, None, random if weights is None else provenance(str(name))
+    folder, file = (path, None) if path.is_dir() else (path.parent, path)
+    if weights is None: return folder, file, random
+    weighed = file or folder / "model.safetensors"
+    return folder, file, {"name": path.name, "source": "saved model" if _saved_facts(weighed) else "folder",
+                          "sha256": _digest(weighed) if weighed.is_file() else None}
+
+
+def _choose_text_head(named: list, wanted: list[str] | None, rows: int, source: dict) -> tuple[bool, list[str]]:
+    """Is the head that the weights came with kept, and the names of the classes. `rows`: how many logits it makes,
+    0 if there is none; `named`: what the files call them."""
+    numbers = [str(i) for i in range(rows)]
+    names = _class_names(named) if rows == len(named) > 1 else numbers
+    if rows > 1 and (wanted is None or wanted in (names, numbers)): return True, names
+    if wanted is None:
+        raise InputError(f"{source['name']} has no head for classes: give classes, their number or names")
+    if rows > 1: say(f"{source['name']} has a head for {rows} other classes: backbone kept, new head made")
+    return False, wanted
+
+# %% ../nbs/02_models.ipynb #4d54b5b2
+class Hidden(NamedTuple):
+    """What goes from stage to stage in a network for texts. `hidden`: float n x L x width, a vector for each token.
+
+    `mask`: bool n x L, False at the padding. `attention`: the mask in the form that the layers take, once one made it.
+    """
+
+    hidden: torch.Tensor
+    mask: torch.Tensor
+    attention: torch.Tensor | None = None
+
+
+class _Embeddings(nn.Module):
+    """The dict of `TextPreprocess` to `Hidden`."""
+
+    def __init__(self, embeddings: nn.Module):
+        super().__init__()
+        self.embeddings = embeddings
+
+    def forward(self, x):
+        return Hidden(self.embeddings(input_ids=x["input_ids"]), x["attention_mask"].bool())
+
+
+class _Layer(nn.Module):
+    """`Hidden` to `Hidden`. The last layer hands on the first token only: the head looks at no other."""
+
+    def __init__(self, layer: nn.Module, config, last: bool):
+        super().__init__()
+        self.layer, self.config, self.last = layer, config, last
+
+    def forward(self, x):
+        from transformers.masking_utils import create_bidirectional_mask
+
+        attention = x.attention
+        if attention is None: attention = create_bidirectional_mask(self.config, x.hidden, x.mask)
+        hidden = self.layer(x.hidden, attention)                               # n x L x width
+        if self.last: return Hidden(hidden[:, :1], x.mask[:, :1])
+        return Hidden(hidden, x.mask, attention)
+
+
+class _FirstToken(nn.Module):
+    """`Hidden` to the first token's vector, n x 1 x width."""
+
+    def forward(self, x): return x.hidden[:, :1]
+
+
+class _Network(nn.Module):
+    """A network of transformers as one stage: the dict of `TextPreprocess` to logits."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x): return self.model(**x).logits
+
+
+def _text_parts(model: nn.Module, backbone: nn.Module, layers, *head: nn.Module) -> dict[str, nn.Module]:
+    if getattr(model.config, "is_decoder", False): return {"network": _Network(model)}     # it masks the future too
+    views = [_Layer(layer, model.config, last=layer is layers[-1]) for layer in layers]
+    return {"embeddings": _Embeddings(backbone.embeddings), **{f"layer.{i}": view for i, view in enumerate(views)},
+            "head": nn.Sequential(_FirstToken(), *head)}
+
+
+@functools.cache
+def _know_texts() -> None:
+    """Register the networks of transformers. Called when one is met, so that images do not wait for that import."""
+    import transformers as t
+
+    stages.register(t.PreTrainedModel, lambda m: {"network": _Network(m)})
+    stages.register(t.BertForSequenceClassification, lambda m: _text_parts(
+        m, m.bert, m.bert.encoder.layer, m.bert.pooler, m.dropout, m.classifier))
+    stages.register(t.RobertaForSequenceClassification, lambda m: _text_parts(
+        m, m.roberta, m.roberta.encoder.layer, m.classifier))
+    stages.register(t.DistilBertForSequenceClassification, lambda m: _text_parts(
+        m, m.distilbert, m.distilbert.transformer.layer, _ClassToken(), m.pre_classifier, nn.ReLU(), m.dropout,
+        m.classifier))
+    _forward.register(t.PreTrainedModel, lambda m, x: m(**x).logits)
+    _files.register(t.PreTrainedModel, _text_files)
+
+
+def _text_files(model: nn.Module) -> dict[str, bytes]:
+    """Configuration and tokenizer as transformers writes them."""
+    with tempfile.TemporaryDirectory() as folder:
+        model.config.save_pretrained(folder)
+        model.preprocess.tokenizer.save_pretrained(folder)
+        return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir()) if path.is_file()}

@@ -6,15 +6,18 @@
 __all__ = ['Recipe', 'lr_factor', 'Diverged', 'Run', 'recipe_from', 'environment', 'finetune', 'LRCurve', 'find_lr',
            'default_recipe']
 
-# %% ../nbs/04_training.ipynb #f4d35ed7
+# %% ../nbs/04_training.ipynb #8869e7bc
 import contextlib
 import copy
+import functools
 import json
 import math
 import os
 import platform
+import shutil
+import tempfile
 import time
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal
 
@@ -24,11 +27,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from .assets import InputError, cache_dir, progress_bar, say
-from .data import Task, augment, mix
+from .data import Task, augment, lengths, mix, pieces, windows
 from .freezing import _index, audit, boundary, freeze, param_groups
-from .models import save_model, stages
+from .models import Hidden, Preprocess, TextPreprocess, save_model, stages
 
-# %% ../nbs/04_training.ipynb #b4b252fd
+# %% ../nbs/04_training.ipynb #49ef9097
 @dataclass(frozen=True)
 class Recipe:
     """How to fine-tune: every number that decides the result, with its unit. Raises `InputError` when a value can't work."""
@@ -45,6 +48,8 @@ class Recipe:
     """Examples per optimizer step."""
     micro_batch: int = 0
     """Examples per forward and backward pass; 0: the whole batch. Smaller needs less memory and gives the same step."""
+    max_tokens: int = 8192
+    """Texts: most tokens in a forward and backward pass, padding included. A batch with more goes through in pieces."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """AdamW (Loshchilov & Hutter 2019), or SGD with Nesterov momentum."""
     lr: float = 1e-3
@@ -87,7 +92,7 @@ class Recipe:
     """Fixed versions kept of each image: itself and views - 1 augmented ones, so that the frozen part runs views times in
     all instead of once an epoch. 0: augment anew every epoch."""
     keep_gb: float = 2.0
-    """Memory for the kept outputs of the frozen part, in GB; above it they are computed anew. 0: keep nothing."""
+    """Memory for the kept outputs of the frozen part, in GB; above it they are kept in a file. 0: keep nothing."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Number format of the forward pass. auto: bf16 on a GPU that has it, else fp32."""
     seed: int = 0
@@ -103,14 +108,14 @@ class Recipe:
         """Does an image look different each time that it is drawn?"""
         return bool(self.flip or self.crop or self.colour or self.randaugment or self.mixup or self.cutmix)
 
-# %% ../nbs/04_training.ipynb #1c4cdb90
+# %% ../nbs/04_training.ipynb #19b5bced
 _RANGES = {  # field: (lowest, highest, is the highest allowed?)
     "epochs": (1, 100_000, True), "batch_size": (1, 1_000_000, True), "micro_batch": (0, 1_000_000, True),
     "lr": (0, math.inf, False), "layer_decay": (0, 1, True), "weight_decay": (0, math.inf, False),
     "momentum": (0, 1, False), "warmup": (0, 1, False), "clip": (0, math.inf, False), "label_smoothing": (0, 1, False),
     "l2sp": (0, math.inf, False), "ema": (0, 1, False), "patience": (0, 100_000, True), "crop": (0, 1024, True),
     "colour": (0, 1, False), "randaugment": (0, 14, True), "mixup": (0, math.inf, False), "cutmix": (0, math.inf, False),
-    "views": (0, 64, True), "keep_gb": (0, math.inf, False), "seed": (0, 2**63 - 1, True),
+    "views": (0, 64, True), "max_tokens": (1, 10**9, True), "keep_gb": (0, math.inf, False), "seed": (0, 2**63 - 1, True),
 }
 
 
@@ -119,7 +124,7 @@ def _check_ranges(recipe):
         value = getattr(recipe, name)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise InputError(f"{name}={value!r} is not a number")
-        if isinstance(low, int) and isinstance(high, int) and name in _WHOLE and not isinstance(value, int):
+        if name in _WHOLE and not isinstance(value, int):
             raise InputError(f"{name}={value!r}: a whole number is needed")
         if not (low <= value and (value < high or (closed and value == high))):
             raise InputError(f"{name}={value!r} is outside its range, {low} to {high}" + ("" if closed else " (excluded)"))
@@ -128,7 +133,7 @@ def _check_ranges(recipe):
             raise InputError(f"{name}={getattr(recipe, name)!r} is unknown; choose one of {', '.join(allowed)}")
 
 
-_WHOLE = ("epochs", "batch_size", "micro_batch", "patience", "crop", "randaugment", "views", "seed")
+_WHOLE = ("epochs", "batch_size", "micro_batch", "max_tokens", "patience", "crop", "randaugment", "views", "seed")
 _CHOICES = {
     "optimizer": ("adamw", "sgd"), "schedule": ("cosine", "linear", "constant"), "precision": ("auto", "fp32", "bf16", "fp16"),
 }
@@ -168,15 +173,7 @@ def lr_factor(step: int, steps: int, warmup: float = 0.1, schedule: str = "cosin
     done = (step - rising) / max(1, steps - rising)
     return {"cosine": 0.5 * (1 + math.cos(math.pi * done)), "linear": 1 - done, "constant": 1.0}[schedule]
 
-# %% ../nbs/04_training.ipynb #3b1ebe27
-def _windows(order: torch.Tensor, size: int) -> list[torch.Tensor]:
-    """Cut the indices `order` into pieces of `size`; a last piece of one joins the piece before it."""
-    pieces = list(order.split(size))
-    if len(pieces) > 1 and len(pieces[-1]) == 1 and size > 1:
-        pieces[-2:] = [torch.cat(pieces[-2:])]
-    return pieces
-
-# %% ../nbs/04_training.ipynb #f85cfb6b
+# %% ../nbs/04_training.ipynb #f5fa7ba6
 class _Phase:
     """A stretch of training in which the same stages learn: prefix and suffix, what is kept, the optimizer, the steps."""
 
@@ -187,7 +184,8 @@ class _Phase:
         self.suffix = nn.Sequential(*(stage.module for stage in parts[cut:]))
         self.name = parts[cut].name
         self.anchor = {p: anchor[p] for p in self.suffix.parameters() if recipe.l2sp and p in anchor and p.requires_grad}
-        self.steps_an_epoch = len(_windows(torch.arange(len(task.train)), recipe.batch_size))
+        self.lengths = lengths(task.train.inputs)
+        self.steps_an_epoch = len(windows(torch.arange(len(task.train)), self.lengths, recipe.batch_size))
         self._build_optimizer()
         self.ema = _average(self.suffix, recipe.ema) if recipe.ema else None
         self.kept = _keep_all(self, cut, kept_before)
@@ -195,16 +193,15 @@ class _Phase:
     def _build_optimizer(self):
         r = self.recipe
         groups = param_groups(self.model, r.lr, weight_decay=r.weight_decay, layer_decay=r.layer_decay)
-        fused = all(p.is_floating_point() for g in groups for p in g["params"])
         if r.optimizer == "adamw":
-            optimizer = torch.optim.AdamW(groups, lr=r.lr, betas=(r.momentum, 0.999), fused=fused)
+            optimizer = torch.optim.AdamW(groups, lr=r.lr, betas=(r.momentum, 0.999), fused=True)
         else:
-            optimizer = torch.optim.SGD(groups, lr=r.lr, momentum=r.momentum, nesterov=r.momentum > 0, fused=fused)
+            optimizer = torch.optim.SGD(groups, lr=r.lr, momentum=r.momentum, nesterov=r.momentum > 0, fused=True)
         self.peaks = [g["lr"] for g in optimizer.param_groups]
         self.learner, self.optimizer = self.accelerator.prepare(self.suffix, optimizer)
         self.params = [p for g in groups for p in g["params"]]
 
-# %% ../nbs/04_training.ipynb #69004f6c
+# %% ../nbs/04_training.ipynb #94bb0b3c
 def _seed(*words: int) -> int:
     """A 63-bit seed from several numbers, such as the recipe's seed and the epoch."""
     return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> 1)
@@ -219,9 +216,9 @@ def _repeats(phase) -> bool:
     return bool(phase.recipe.views) or not phase.recipe.augments
 
 
-def _through_prefix(phase, images, targets=None, generator=None):
-    """uint8 images (n x 3 x H x W) to what the suffix takes; with `generator`, mixed with each other first."""
-    x = phase.model.preprocess(images.to(phase.accelerator.device, non_blocking=True))
+def _through_prefix(phase, inputs, targets=None, generator=None):
+    """Prepared inputs (images, tokens) to what the suffix takes; with `generator`, mixed with each other first."""
+    x = phase.model.preprocess(inputs.to(phase.accelerator.device, non_blocking=True))
     if generator is not None and (phase.recipe.mixup or phase.recipe.cutmix):
         x, targets = mix(x, targets, mixup=phase.recipe.mixup, cutmix=phase.recipe.cutmix, generator=generator)
     x = _frozen(phase, phase.prefix, x)
@@ -235,19 +232,93 @@ def _frozen(phase, modules, x):
     return x
 
 
-def _augmented(phase, images, generator):
+def _augmented(phase, inputs, generator):
     r = phase.recipe
-    images = images.to(phase.accelerator.device, non_blocking=True)
-    return augment(images, flip=r.flip, crop=r.crop, colour=r.colour, randaugment=r.randaugment, generator=generator)
+    inputs = inputs.to(phase.accelerator.device, non_blocking=True)
+    return augment(inputs, flip=r.flip, crop=r.crop, colour=r.colour, randaugment=r.randaugment, generator=generator)
+
+# %% ../nbs/04_training.ipynb #1d994acd
+def _room(phase, shape, dtype, device) -> torch.Tensor | None:
+    """An empty tensor: in memory up to `keep_gb`, beyond it in a mapped file; None where nothing is to be kept."""
+    budget, needed = phase.recipe.keep_gb * 1e9, math.prod(shape) * dtype.itemsize
+    if needed <= budget:
+        return torch.empty(shape, dtype=dtype, device=device)
+    if not budget:
+        return None
+    folder = cache_dir() / "kept"
+    folder.mkdir(parents=True, exist_ok=True)
+    what = (f"{phase.name}: keeping the frozen part's output needs {needed / 1e9:.1f} GB, more than "
+            f"keep_gb={phase.recipe.keep_gb:g}")
+    if shutil.disk_usage(folder).free < 1.5 * needed:
+        say(f"{what} and more than the disk of {folder} should give; it is computed anew instead")
+        return None
+    say(f"{what}; it is kept in a file in {folder}")
+    with tempfile.NamedTemporaryFile(dir=folder) as file:      # the name goes, the pages stay as long as the tensor
+        return torch.from_file(file.name, shared=True, size=math.prod(shape), dtype=dtype).view(shape)
 
 
+class _Block:
+    """Kept outputs of one shape: views x N x …."""
+
+    def __init__(self, phase, first: torch.Tensor, views: int, counts: torch.Tensor, start):
+        self.values = _room(phase, (views, len(counts), *first.shape[1:]), first.dtype, first.device)
+
+    def put(self, view: int, rows, x):
+        self.values[view, rows.to(self.values.device)] = x.to(self.values.device)
+
+    def get(self, view, rows):
+        """The outputs of the examples `rows`: all of one view, or each of its own."""
+        place = self.values.device
+        return self.values[view if isinstance(view, int) else view.to(place), rows.to(place)]
+
+
+class _Rows:
+    """Kept `Hidden` of texts: a row for each token that is there. There is one view: nothing augments a text."""
+
+    def __init__(self, phase, first: Hidden, views: int, counts: torch.Tensor, start):
+        hidden = first.hidden
+        self.counts = counts if first.mask.shape[1] > 1 else torch.ones_like(counts)
+        self.starts, self.dtype = self.counts.cumsum(0) - self.counts, hidden.dtype
+        some = torch.arange(0, len(counts), -(-len(counts) // 64))
+        dtype = torch.float16 if hidden.dtype == torch.float32 and _half_suffices(phase, start(some)) else hidden.dtype
+        self.values = _room(phase, (int(self.counts.sum()), hidden.shape[2]), dtype, hidden.device)
+
+    def _places(self, rows):
+        """The rows in which the tokens of these texts are kept, and the mask n x L that says where they belong."""
+        counts = self.counts[rows]
+        steps = torch.arange(int(counts.max()))
+        mask = steps < counts[:, None]                                                                   # n x L
+        return (self.starts[rows, None] + steps)[mask].to(self.values.device), mask.to(self.values.device)
+
+    def put(self, view, rows, x):
+        places, mask = self._places(rows.cpu())
+        self.values[places] = x.hidden.to(mask.device)[mask].to(self.values.dtype)
+
+    def get(self, view, rows):
+        places, mask = self._places(rows.cpu())
+        hidden = torch.zeros(*mask.shape, self.values.shape[1], dtype=self.dtype, device=mask.device)    # n x L x width
+        hidden[mask] = self.values[places].to(self.dtype)
+        return Hidden(hidden, mask)
+
+
+_STORES = {Hidden: _Rows}                              # by the type of what a stage gives; anything else is a block
+
+
+@torch.no_grad()
+def _half_suffices(phase, x: Hidden) -> bool:
+    """Are the predictions for these examples the same from half precision?"""
+    phase.suffix.eval()
+    whole, halved = (phase.suffix(x._replace(hidden=hidden)) for hidden in (x.hidden, x.hidden.half().float()))
+    return bool(halved.isfinite().all() and (whole.argmax(1) == halved.argmax(1)).all())
+
+# %% ../nbs/04_training.ipynb #7f34b0eb
 @dataclass
 class _Kept:
-    """What the first `cut` stages give: views x N x … for training and validation, or None where it is not kept."""
+    """What the first `cut` stages give, for training and validation; None where it is not kept."""
 
     cut: int = 0
-    train: torch.Tensor | None = None
-    valid: torch.Tensor | None = None
+    train: _Block | _Rows | None = None
+    valid: _Block | _Rows | None = None
 
 
 def _keep_all(phase, cut: int, before: _Kept | None) -> _Kept:
@@ -263,46 +334,41 @@ def _keep_all(phase, cut: int, before: _Kept | None) -> _Kept:
 
 
 def _keep(phase, split, views: int, done: int, before):
-    """The prefix's output for a whole split, views x N x …; None where `keep_gb` is too little. `before` is the output of
-    the first `done` stages, if that was kept."""
-    inputs = lambda view, at: _start(phase, split, view, at, done, before)
-    first = inputs(0, slice(0, 2))
-    needed = first[0].numel() * first.element_size() * len(split) * views
-    if needed > phase.recipe.keep_gb * 1e9:
-        if phase.recipe.keep_gb:
-            say(f"{phase.name}: keeping the frozen part's output needs {needed / 1e9:.1f} GB, more than keep_gb="
-                f"{phase.recipe.keep_gb:g}; it is computed anew instead")
+    """The prefix's output for a whole split; None where it cannot be kept. `before`: that of the first `done` stages."""
+    counts, everything = lengths(split.inputs), torch.arange(len(split))
+    start = lambda rows, view=0: _start(phase, split, view, rows, done, before)
+    first = start(counts.argsort(descending=True, stable=True)[:2])
+    kept = _STORES.get(type(first), _Block)(phase, first, views, counts, start)
+    if kept.values is None:
         return None
-    kept = torch.empty((views, len(split), *first.shape[1:]), dtype=first.dtype, device=first.device)
-    with progress_bar(views * len(split), f"frozen part, {phase.name}") as bar:
+    with progress_bar(views * len(split), f"frozen part, {phase.name}", unit=" examples") as bar:
         for view in range(views):
-            for at in range(0, len(split), 64):
-                some = slice(at, at + 64)
-                kept[view, some] = inputs(view, some)
-                bar.update(len(kept[view, some]))
+            for rows in pieces(everything, counts, 64, phase.recipe.max_tokens):
+                kept.put(view, rows, start(rows, view))
+                bar.update(len(rows))
     return kept
 
 
-def _start(phase, split, view: int, some: slice, done: int, before):
-    """The prefix's output for a few examples; from their images, or from the output of the first `done` stages."""
+def _start(phase, split, view: int, rows, done: int, before):
+    """The prefix's output for a few examples; from their inputs, or from the output of the first `done` stages."""
     if before is not None:
-        return _frozen(phase, phase.prefix[done:], before[view, some])
-    images = split.inputs[some]
-    draws = _generator(phase.accelerator.device, phase.recipe.seed, 1, view, some.start)
-    return _through_prefix(phase, _augmented(phase, images, draws) if view else images)
+        return _frozen(phase, phase.prefix[done:], before.get(view, rows))
+    inputs = split.inputs[rows]
+    draws = _generator(phase.accelerator.device, phase.recipe.seed, 1, view, int(rows[0]))
+    return _through_prefix(phase, _augmented(phase, inputs, draws) if view else inputs)
 
-# %% ../nbs/04_training.ipynb #6b2bf1fb
+# %% ../nbs/04_training.ipynb #a8f1547c
 def _train_epoch(phase, epoch: int, bar) -> float:
     """One pass over the training split; returns the mean loss. Raises `Diverged` where the loss is not finite."""
     n, r, device = len(phase.task.train), phase.recipe, phase.accelerator.device
     draws = _generator(device, r.seed, 2, epoch)
     order = torch.randperm(n, generator=_generator("cpu", r.seed, 3, epoch))
-    losses, looked = [], 0
+    batches, losses, looked = windows(order, phase.lengths, r.batch_size), [], 0
     phase.model.train()
     phase.suffix.train()
-    for i, window in enumerate(_windows(order, r.batch_size)):
+    for i, window in enumerate(batches):
         _set_lr(phase, (epoch - phase.epochs.start) * phase.steps_an_epoch + i)
-        loss = sum(_backward(phase, piece, len(window), draws) for piece in _windows(window, r.micro_batch or len(window)))
+        loss = _backward_in_pieces(phase, window, draws)
         _step(phase)
         losses.append(loss)
         bar.update(len(window))
@@ -310,7 +376,7 @@ def _train_epoch(phase, epoch: int, bar) -> float:
             looked = i
             _must_be_finite(phase, losses, epoch)
     _must_be_finite(phase, losses, epoch)
-    sizes = torch.tensor([len(w) for w in _windows(order, r.batch_size)], dtype=torch.float64)
+    sizes = torch.tensor([len(window) for window in batches], dtype=torch.float64)
     return float((torch.stack(losses).double().cpu() * sizes).sum() / n)
 
 
@@ -319,13 +385,20 @@ def _batch(phase, index, draws):
     labels = phase.task.train.labels[index].to(phase.accelerator.device)
     kept = phase.kept.train
     if kept is not None:
-        view = torch.randint(len(kept), index.shape, generator=draws, device=draws.device)
-        return kept[view, index.to(kept.device)], labels
-    images = phase.task.train.inputs[index]
-    images = _augmented(phase, images, draws) if phase.recipe.augments else images
+        view = torch.randint(max(1, phase.recipe.views), index.shape, generator=draws, device=draws.device)
+        return kept.get(view, index), labels
+    inputs = phase.task.train.inputs[index]
+    inputs = _augmented(phase, inputs, draws) if phase.recipe.augments else inputs
     if phase.recipe.mixup or phase.recipe.cutmix:
         labels = F.one_hot(labels, len(phase.task.classes)).float()
-    return _through_prefix(phase, images, labels, draws)
+    return _through_prefix(phase, inputs, labels, draws)
+
+
+def _backward_in_pieces(phase, window, draws) -> torch.Tensor:
+    """Forward and backward for a whole batch, in pieces that fit; its mean loss."""
+    r = phase.recipe
+    parts = pieces(window, phase.lengths, r.micro_batch or len(window), r.max_tokens)
+    return sum(_backward(phase, part, len(window), draws) for part in parts)
 
 
 def _backward(phase, index, window: int, draws) -> torch.Tensor:
@@ -369,28 +442,27 @@ def _average(suffix, decay: float):
 
     return AveragedModel(suffix, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=False)
 
-# %% ../nbs/04_training.ipynb #582c3c7c
+# %% ../nbs/04_training.ipynb #63cc84c3
 def _validate(phase) -> tuple[float, float]:
     """Mean loss and accuracy on the validation split, with the averaged weights where there are any."""
-    split, logits = phase.task.valid, []
+    split, kept = phase.task.valid, phase.kept.valid
+    logits = torch.empty(len(split), len(phase.task.classes))
     phase.model.eval()
     suffix = phase.ema.module if phase.ema else phase.suffix
     suffix.eval()
     with torch.no_grad(), phase.accelerator.autocast():
-        for at in range(0, len(split), 256):
-            some, kept = slice(at, at + 256), phase.kept.valid
-            x = kept[0, some] if kept is not None else _through_prefix(phase, split.inputs[some])
-            logits.append(suffix(x).float().cpu())
-    logits = torch.cat(logits)
+        for rows in pieces(torch.arange(len(split)), lengths(split.inputs), 256, phase.recipe.max_tokens):
+            x = kept.get(0, rows) if kept is not None else _through_prefix(phase, split.inputs[rows])
+            logits[rows] = suffix(x).float().cpu()
     return float(F.cross_entropy(logits, split.labels)), float((logits.argmax(1) == split.labels).float().mean())
 
-# %% ../nbs/04_training.ipynb #a3ee226c
+# %% ../nbs/04_training.ipynb #2020c047
 @dataclass
 class Run:
     """What a training left: its folder, its recipe and its history, one record an epoch.
 
     A record has `epoch`, `phase` (the first stage that learned), `lr` (the head's, at the end of the epoch), `train_loss`,
-    `valid_loss`, `valid_accuracy`, `seconds`, `images_per_second`, `trainable` (parameters).
+    `valid_loss`, `valid_accuracy`, `seconds`, `examples_per_second`, `trainable` (parameters).
     """
 
     path: Path
@@ -568,7 +640,7 @@ def _restore(phase, tensors: dict, position: dict):
     if position["scaler"] and phase.accelerator.scaler is not None:
         phase.accelerator.scaler.load_state_dict(position["scaler"])
 
-# %% ../nbs/04_training.ipynb #ba64178b
+# %% ../nbs/04_training.ipynb #3ab47ac9
 def finetune(model: nn.Module, task: Task, recipe: Recipe = Recipe(), out=None, *, resume: bool = False,  # noqa: B008
              info: dict | None = None) -> Run:
     """Train `model` on `task.train` as `recipe` says, choose by `task.valid`, leave a run's folder at `out`.
@@ -581,7 +653,8 @@ def finetune(model: nn.Module, task: Task, recipe: Recipe = Recipe(), out=None, 
     Raises `InputError` (classes that differ, unknown stage, an existing folder), `Diverged` (the loss is not finite; the best
     weights so far are kept).
     """
-    _check_fit(model, task)
+    _check_fit(model, task, recipe)
+    task = _prepared(model, task)
     run = _open_run(model, task, recipe, out, resume, info or {})
     tensors, position = _load_state(run.path / "state.safetensors")
     accelerator = _accelerator(recipe.precision)
@@ -591,7 +664,7 @@ def finetune(model: nn.Module, task: Task, recipe: Recipe = Recipe(), out=None, 
         model.load_state_dict({k.removeprefix("model/"): v for k, v in tensors.items() if k.startswith("model/")})
         run.history = position["history"]
     began, before = time.perf_counter(), position["seconds"]
-    plan, deepest = _phases(model, recipe), None
+    plan, deepest = _phases(recipe), None
     devices = [accelerator.device] if accelerator.device.type == "cuda" else []
     todo = (recipe.epochs - position["next_epoch"]) * len(task.train)
     with torch.random.fork_rng(devices), progress_bar(todo, "training") as bar, _kept_when_stopped(model, run):
@@ -623,7 +696,7 @@ def _run_phase(phase, run: Run, first: int, bar, began: float):
         record = {
             "epoch": epoch, "phase": phase.name, "lr": phase.optimizer.param_groups[-1]["lr"], "train_loss": train_loss,
             "valid_loss": valid_loss, "valid_accuracy": valid_accuracy, "seconds": round(time.perf_counter() - at, 3),
-            "images_per_second": round(len(phase.task.train) / trained, 1), "trainable": sum(p.numel() for p in phase.params),
+            "examples_per_second": round(len(phase.task.train) / trained, 1), "trainable": sum(p.numel() for p in phase.params),
         }
         if not run.history or _goodness(record) > _goodness(run.best):
             _save_best(phase, run)
@@ -638,8 +711,8 @@ def _run_phase(phase, run: Run, first: int, bar, began: float):
             say(f"{phase.name}: {r.patience} epochs without improvement, stopped after epoch {epoch + 1}")
             return
 
-# %% ../nbs/04_training.ipynb #ecce5f94
-def _check_fit(model, task):
+# %% ../nbs/04_training.ipynb #75cd062c
+def _check_fit(model, task, recipe):
     outputs = len(getattr(model, "classes", task.classes))
     if outputs != len(task.classes):
         raise InputError(f"the head has {outputs} classes and the task {task.name} has {len(task.classes)}; "
@@ -647,6 +720,16 @@ def _check_fit(model, task):
     for name in ("train", "valid"):
         if not len(getattr(task, name)):
             raise InputError(f"the task {task.name} has no {name} examples")
+    sample, r, draws = model.preprocess.prepare(task.train.inputs[:2]), recipe, _generator("cpu", 0)
+    augment(sample, flip=r.flip, crop=r.crop, colour=r.colour, randaugment=r.randaugment, generator=draws)
+    targets = F.one_hot(task.train.labels[:2], len(task.classes)).float()
+    mix(model.preprocess(sample), targets, mixup=r.mixup, cutmix=r.cutmix, generator=draws)
+
+
+def _prepared(model, task: Task) -> Task:
+    """The task with what the network's preprocessing can do once and for all: texts cut into tokens."""
+    ready = lambda split: replace(split, inputs=model.preprocess.prepare(split.inputs))
+    return replace(task, train=ready(task.train), valid=ready(task.valid))
 
 
 def _open_run(model, task, recipe, out, resume: bool, info: dict) -> Run:
@@ -672,7 +755,7 @@ def _open_run(model, task, recipe, out, resume: bool, info: dict) -> Run:
     return run
 
 
-def _phases(model, recipe) -> list[tuple[str | None, range]]:
+def _phases(recipe) -> list[tuple[str | None, range]]:
     """Which stage learns first, and in which epochs: `[("head", range(0, 3)), ("last", range(3, 6))]`."""
     starts = [(0, recipe.freeze), *_unfreezings(recipe)]
     ends = [epoch for epoch, _ in starts[1:]] + [recipe.epochs]
@@ -754,7 +837,7 @@ def _finish(model, run: Run) -> Run:
     (run.path / "state.safetensors").unlink(missing_ok=True)
     return run
 
-# %% ../nbs/04_training.ipynb #8e19c52e
+# %% ../nbs/04_training.ipynb #231b4273
 @dataclass
 class LRCurve:
     """The loss against a growing learning rate; `suggestion` is the rate at which the loss falls fastest."""
@@ -783,7 +866,7 @@ def find_lr(model: nn.Module, task: Task, recipe: Recipe = Recipe(), *, lowest: 
     Source: Smith 2017, Cyclical learning rates; smoothing as is usual, an average with decay 0.95, its bias corrected.
     """
     model = copy.deepcopy(model)
-    accelerator = _accelerator(recipe.precision)
+    task, accelerator = _prepared(model, task), _accelerator(recipe.precision)
     if recipe.freeze is not None:
         freeze(model.to(accelerator.device), until=recipe.freeze)
     phase = _Phase(model.to(accelerator.device), task, recipe, range(recipe.epochs), accelerator, {})
@@ -809,12 +892,11 @@ def _sweep(phase, lrs):
     phase.suffix.train()
     n, order = len(phase.task.train), []
     for lr in lrs:
-        order = order or _windows(torch.randperm(n, generator=_generator("cpu", phase.recipe.seed, 7)), phase.recipe.batch_size)
+        shuffled = torch.randperm(n, generator=_generator("cpu", phase.recipe.seed, 7))
+        order = order or windows(shuffled, phase.lengths, phase.recipe.batch_size)
         for group, peak in zip(phase.optimizer.param_groups, phase.peaks, strict=True):
             group["lr"] = float(lr) * peak / phase.recipe.lr
-        window = order.pop()
-        pieces = _windows(window, phase.recipe.micro_batch or len(window))
-        loss = sum(_backward(phase, piece, len(window), draws) for piece in pieces)
+        loss = _backward_in_pieces(phase, order.pop(), draws)
         _step(phase)
         yield float(loss)
 
@@ -826,8 +908,21 @@ def _smooth(values, decay: float = 0.95) -> list[float]:
         out.append(mean / (1 - decay ** (i + 1)))
     return out
 
-# %% ../nbs/04_training.ipynb #7856b855
-def default_recipe() -> Recipe:
-    """Frozen backbone first, then the last stage unfrozen: what `ftcourse finetune` does unless told otherwise."""
+# %% ../nbs/04_training.ipynb #751d28a1
+def default_recipe(preprocess: Preprocess | TextPreprocess | None = None) -> Recipe:
+    """What `ftcourse finetune` does unless told otherwise, by a network's `preprocess`; None: that for images.
+
+    Images: the backbone frozen first, then the last stage unfrozen. Texts: the later half of MiniLM's layers learns.
+    """
+    return _default(preprocess)
+
+
+@functools.singledispatch
+def _default(preprocess) -> Recipe:
     return Recipe(epochs=10, freeze="head", unfreeze=("3:last",), batch_size=128, lr=1e-3, flip=True, crop=4, views=2,
                   label_smoothing=0.1)
+
+
+@_default.register
+def _(preprocess: TextPreprocess) -> Recipe:
+    return Recipe(epochs=2, freeze="layer.3", batch_size=32, lr=2e-4)

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from ftcourse.cli import _default_flags, _Flags, _recipe, main
+from ftcourse.cli import _Flags, _recipe, main
 from ftcourse.data import load_images, load_task
 from ftcourse.evaluation import Report, evaluate
 from ftcourse.models import load_model, predict
@@ -235,7 +235,7 @@ def test_help_has_every_field_of_the_recipe(capsys):
 
 
 def test_the_plan_spreads_over_the_epochs_asked_for():
-    of = lambda **given: _recipe(_Flags(**{**vars(_default_flags()), **given}))
+    of = lambda **given: _recipe(_Flags(**given))
     assert of() == default_recipe()
     assert of(epochs=1).unfreeze == () and of(epochs=1).freeze == "head"
     for epochs in (2, 3, 7, 50):
@@ -318,16 +318,18 @@ for argv in json.load(sys.stdin):
     if not child:
         for fd, name in (1, "case.out"), (2, "case.err"):
             os.dup2(os.open(name, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), fd)
-        sys.exit(main(argv))
+        status = main(argv)
+        sys.stdout.flush(), sys.stderr.flush()
+        os._exit(status)  # taking down all of torch would cost two seconds
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     print(json.dumps([status, open("case.out").read(), open("case.err").read()]), flush=True)
 """
 
 
-def in_processes_of_their_own(commands, folder):
-    """Each command in a real process with real file descriptors; torch is imported once, before they are forked."""
+def in_processes_of_their_own(commands, folder, ready=""):
+    """Each command in a real process with real file descriptors; forked after the imports, and what `ready` does."""
     forker = subprocess.run(
-        [sys.executable, "-c", FORK],
+        [sys.executable, "-c", ready + FORK],
         input=json.dumps(commands),
         text=True,
         capture_output=True,

@@ -15,7 +15,7 @@ from torch import nn
 
 from ftcourse.assets import InputError
 from ftcourse.data import Split
-from ftcourse.evaluation import Comparison, Report, _mcnemar, bootstrap, compare, evaluate, wilson
+from ftcourse.evaluation import Comparison, Report, _fingerprint, _mcnemar, bootstrap, compare, evaluate, wilson
 
 NAMES = [f"class {i}" for i in range(30)]
 
@@ -137,6 +137,36 @@ def test_worst_lists_wrong_answers_by_confidence():
     first = report.worst(1)[0]
     assert (first["true"], first["predicted"]) == ("a", "b")
     assert first["confidence"] == pytest.approx(1 / (1 + math.exp(-5)))
+
+
+def test_worst_shows_inputs_of_either_kind():
+    logits = torch.tensor([[9.0, 0], [1.0, 0], [0, 5.0], [3.0, 0]])
+    labels, classes = torch.tensor([0, 1, 0, 1]), ["a", "b"]
+    report = Report(logits, labels, classes)
+    texts = ["one", "two", "three", "four"]
+    errors = report.worst(9, Split(texts, labels, classes, [f"f.csv:{i}" for i in range(4)]))
+    assert [(e["input"], e["name"]) for e in errors] == [("three", "f.csv:2"), ("four", "f.csv:3"), ("two", "f.csv:1")]
+    assert [{k: v for k, v in e.items() if k not in ("input", "name")} for e in errors] == report.worst(9)
+    images = torch.arange(4, dtype=torch.uint8).view(4, 1, 1, 1).expand(4, 3, 2, 2)
+    errors = report.worst(2, Split(images, labels, classes))
+    assert [int(e["input"].max()) for e in errors] == [2, 3] and errors[0]["name"] is None
+    for other in (Split(texts, 1 - labels, classes), Split(texts[:2], labels[:2], classes)):
+        with pytest.raises(InputError, match="these [24] examples are not the 4 of the report"):
+            report.worst(2, other)
+    report.examples = _fingerprint(Split(texts, labels, classes))
+    with pytest.raises(InputError, match="are not the 4 of the report"):
+        report.worst(2, Split(texts[::-1], labels, classes))  # the same labels, other texts
+
+
+def test_fingerprint_tells_texts_apart_by_their_words_and_images_by_name_or_pixels():
+    labels, classes = torch.tensor([0, 1]), ["a", "b"]
+    mark = lambda inputs, names=None: _fingerprint(Split(inputs, labels, classes, names))
+    lines = ["f.csv:2", "f.csv:3"]
+    assert mark(["x", "y"], lines) != mark(["x", "z"], lines)  # an edited file, the same lines
+    assert mark(["x", "y"]) == mark(["x", "y"], lines)
+    black, white = (torch.full((2, 3, 2, 2), value, dtype=torch.uint8) for value in (0, 255))
+    assert mark(black) != mark(white) and mark(black, ["1.png", "2.png"]) == mark(white, ["1.png", "2.png"])
+    assert mark(["\ud800", ""])  # half a surrogate pair
 
 
 @pytest.mark.parametrize(
@@ -309,13 +339,23 @@ def test_compare_refuses_different_examples():
             compare(report, other)
 
 
+class Shades:
+    """What stands for a network's preprocessing: grey values 0..1."""
+
+    def prepare(self, images):
+        return images
+
+    def __call__(self, images):
+        return images.float() / 255
+
+
 class Tiny(nn.Module):
     """A linear classifier of the mean colour, with what load_model would set."""
 
     def __init__(self, classes):
         super().__init__()
         self.head, self.classes, self.source = nn.Linear(3, len(classes)), classes, {"name": "tiny"}
-        self.preprocess = lambda images: images.float() / 255
+        self.preprocess = Shades()
 
     def forward(self, x):
         return self.head(x.mean(dim=(2, 3)))

@@ -22,7 +22,7 @@ from networks import STAGED
 from ftcourse.assets import InputError
 from ftcourse.freezing import audit, freeze, param_groups
 from ftcourse.models import load_model, predict, stages
-from ftcourse.training import Diverged, Recipe, Run, _generator, _windows, find_lr, finetune, lr_factor, recipe_from
+from ftcourse.training import Diverged, Recipe, Run, _generator, find_lr, finetune, lr_factor, recipe_from
 
 
 def network(name="mobilenet_v2", seed=0, size=32):
@@ -145,16 +145,6 @@ def test_cosine_is_torchs_cosine():
         oracle.step()
 
 
-@given(n=st.integers(1, 300), size=st.integers(1, 64))
-@settings(max_examples=60, deadline=None)
-def test_windows_cut_without_loss_and_leave_no_single_example(n, size):
-    pieces = _windows(torch.arange(n), size)
-    assert torch.cat(pieces).tolist() == list(range(n))
-    assert all(len(p) <= size + 1 for p in pieces)
-    if size > 1 and n > 1:
-        assert all(len(p) > 1 for p in pieces)
-
-
 # ---- the arithmetic
 
 
@@ -257,9 +247,23 @@ def test_an_unfreezing_plan_runs_what_stays_frozen_once(tiny, tmp_path, monkeypa
     assert distance(*nets) < 1e-4
 
 
-def test_too_little_memory_is_said_and_trains_all_the_same(tiny, tmp_path, capfd):
+def test_too_little_memory_keeps_in_a_file_and_changes_nothing(tiny, tmp_path, capfd, monkeypatch):
+    monkeypatch.setenv("FTCOURSE_CACHE", str(tmp_path / "cache"))
+    nets = []
+    for name, keep in (("memory", 2.0), ("file", 1e-6)):
+        nets.append(network())
+        finetune(nets[-1], tiny, Recipe(epochs=2, freeze="last", keep_gb=keep), out=tmp_path / name)
+    said = capfd.readouterr().err
+    assert "more than keep_gb=1e-06; it is kept in a file in" in said and same(*nets)
+    assert not list((tmp_path / "cache" / "kept").iterdir())
+
+
+def test_too_little_disk_is_said_and_trains_all_the_same(tiny, tmp_path, capfd, monkeypatch):
+    import ftcourse.training as training
+
+    monkeypatch.setattr(training.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1000}))
     finetune(network(), tiny, Recipe(epochs=1, freeze="last", keep_gb=1e-6), out=tmp_path / "run")
-    assert "more than keep_gb=1e-06" in capfd.readouterr().err
+    assert "computed anew" in capfd.readouterr().err
 
 
 def test_views_draw_from_fixed_versions(tiny, tmp_path):
