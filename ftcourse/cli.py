@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['main']
 
-# %% ../nbs/13_cli.ipynb #69d29a73
+# %% ../nbs/13_cli.ipynb #13b08067
 import contextlib
 import csv
 import functools
 import hashlib
+import itertools
 import importlib.metadata
 import io
 import json
@@ -126,7 +127,7 @@ def _check_kind(model: str, network, task: str) -> None:
         raise InputError(f"{model} is for {mine.noun}, and {task} holds {theirs.noun}: give a network for "
                          f"{theirs.noun}, such as {theirs.model}, or other data")
 
-# %% ../nbs/13_cli.ipynb #ed3e5d8b
+# %% ../nbs/13_cli.ipynb #7d1c6105
 def _command(task: str, model: str, weights: str, size: int | None, stem: str | None, skip_bad: bool, seed: int,
              text: str | None, label: str | None) -> dict:
     """What rebuilds data and network, ready for JSON; relative paths made absolute."""
@@ -176,7 +177,9 @@ def _check_names(command: dict, network, recipe: Recipe) -> None:
 
 def _new_folder(out: Path | None, task: str, model: str) -> Path:
     """Where the run will be: `out`, or a new folder in `runs`. Raises `InputError` where something is there already."""
-    folder = out or Path("runs") / f"{Path(task).resolve().name}-{Path(model).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    name = f"{Path(task).resolve().name}-{Path(model).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    names = itertools.chain([name], (f"{name}-{i}" for i in itertools.count(2)))      # two runs may begin in one second
+    folder = out or next(path for path in (Path("runs") / name for name in names) if not path.exists())
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         unfinished = (folder / "run.json").exists() and Run.load(folder).info.get("status") != "complete"
         resume = f", or go on with it: ftcourse resume {_quoted(folder)}" if unfinished else ""

@@ -1,9 +1,11 @@
 """Shared by all tests: the quick profile, a small real task, and one thread a core."""
 
 import os
+import signal
 
 os.environ.setdefault("FTCOURSE_PROFILE", "quick")
 os.environ.setdefault("FTCOURSE_PROGRESS", "0")
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background may be told to ignore Ctrl-C
 
 import pytest  # noqa: E402
 

@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+import ftcourse.cli as cli
 from ftcourse.cli import _Flags, _recipe, main
 from ftcourse.data import load_images, load_task
 from ftcourse.evaluation import Report, evaluate
@@ -514,3 +515,11 @@ def test_an_interrupt_before_training_says_that_nothing_was_written(pets, capsys
     monkeypatch.setattr("ftcourse.cli.evaluate", interrupted)
     assert main(["finetune", str(pets), *SMALL, "--out", "early"]) == 130
     assert "nothing was written" in capsys.readouterr().err and not Path("early").exists()
+
+
+def test_two_runs_that_begin_in_one_second_have_folders_of_their_own(place, monkeypatch):
+    monkeypatch.setattr(cli.time, "strftime", lambda form: "20260101-000000")
+    first, second = (cli._new_folder(None, "cifar10", "resnet18") for _ in range(2))
+    assert first == second
+    first.mkdir(parents=True)
+    assert cli._new_folder(None, "cifar10", "resnet18").name == f"{first.name}-2"
