@@ -247,6 +247,19 @@ def test_the_plan_spreads_over_the_epochs_asked_for():
 # --- interrupted ------------------------------------------------------------------------------------------------------
 
 
+def stopped(job, run, how):
+    """Begin a job, send it the signal `how` after three epochs of its `run`: the process, its output, its errors."""
+    words = [sys.executable, "-m", "ftcourse", *job]
+    process = subprocess.Popen(words, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    history, until = run / "history.jsonl", time.monotonic() + 60
+    while time.monotonic() < until and process.poll() is None:
+        if history.exists() and len(history.read_text().splitlines()) >= 3:
+            break
+        time.sleep(0.005)
+    process.send_signal(how)
+    return process, *process.communicate(timeout=60)
+
+
 def test_ctrl_c_keeps_the_last_epoch_and_resume_ends_bit_identical(pets, place):
     job = [
         "finetune",
@@ -263,19 +276,7 @@ def test_ctrl_c_keeps_the_last_epoch_and_resume_ends_bit_identical(pets, place):
         "0.01",
     ]
     whole = answer([*job, "--out", "whole", "--json"])
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ftcourse", *job, "--out", "cut", "--json"],
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    history, until = place / "cut" / "history.jsonl", time.monotonic() + 60
-    while time.monotonic() < until and process.poll() is None:
-        if history.exists() and len(history.read_text().splitlines()) >= 3:
-            break
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    process, out, err = stopped([*job, "--out", "cut", "--json"], place / "cut", signal.SIGINT)
     assert process.returncode == 130 and out == "" and "Traceback" not in err, err
     assert "ftcourse resume cut" in err.splitlines()[-1] and 3 <= len(Run.load("cut").history) < 30
     assert "ftcourse resume cut" in shell([*job, "--out", "cut"]).stderr

@@ -8,13 +8,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_cli import answer, in_processes_of_their_own, place, refused, shell  # noqa: F401
+from test_cli import answer, in_processes_of_their_own, place, refused, shell, stopped  # noqa: F401
 
 from ftcourse import cli
 from ftcourse.assets import data_dir
@@ -331,15 +330,7 @@ def test_a_killed_run_goes_on_and_ends_bit_identical(films, small, place):  # no
     job = ["finetune", str(films), "--model", small, "--size", "16", "--epochs", "60", "--unfreeze", "50:layer.0"]
     job += ["--freeze", "layer.2", "--text", "text", "--label", "label"]
     whole = answer([*job, "--out", "whole", "--json"])
-    words = [sys.executable, "-m", "ftcourse", *job, "--out", "cut", "--json"]
-    process = subprocess.Popen(words, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    history, until = place / "cut" / "history.jsonl", time.monotonic() + 60
-    while time.monotonic() < until and process.poll() is None:
-        if history.exists() and len(history.read_text().splitlines()) >= 3:
-            break
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
+    process, _, _ = stopped([*job, "--out", "cut", "--json"], place / "cut", signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL and 3 <= len(Run.load("cut").history) < 60
     resumed = answer(["resume", "cut", "--json"])
     a, b = load_file("whole/model.safetensors"), load_file("cut/model.safetensors")

@@ -42,12 +42,12 @@ def pixels(size=64, n=3, seed=0):
     return torch.randint(256, (n, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
 
 
-def refused(call, *words):
-    """The call raises InputError, in one line, with all the words."""
-    with pytest.raises(InputError) as caught:
+def refused(call, *words, kind=InputError, longest=600):
+    """The call raises `kind`, in one line of fewer than `longest` characters, with all the words."""
+    with pytest.raises(kind) as caught:
         call()
     text = str(caught.value)
-    assert "\n" not in text and len(text) < 600, text
+    assert "\n" not in text and len(text) < longest, text
     for word in words:
         assert word in text, text
 

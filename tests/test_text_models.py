@@ -12,6 +12,7 @@ import time
 
 import pytest
 import safetensors.torch
+import test_models
 import torch
 from hub import COMMIT, Hub, serve
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
@@ -19,7 +20,7 @@ from torch import nn
 
 from ftcourse import assets as a
 from ftcourse import models as m
-from ftcourse.assets import AssetError, InputError, fetch_hub, provenance
+from ftcourse.assets import AssetError, fetch_hub, provenance
 from ftcourse.freezing import audit, boundary, freeze, param_groups
 from ftcourse.models import fingerprint, load_model, predict, save_model, stages, summary
 
@@ -71,13 +72,7 @@ def folders(tmp_path_factory):
 KINDS = ["bert", "distilbert", "roberta"]
 
 
-def refused(call, *words, kind=InputError):
-    with pytest.raises(kind) as caught:
-        call()
-    text = str(caught.value)
-    assert "\n" not in text and len(text) < 700, text
-    for word in words:
-        assert word in text, text
+refused = functools.partial(test_models.refused, longest=700)
 
 
 def run_stages(model, x):
