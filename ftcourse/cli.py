@@ -53,8 +53,7 @@ def _flag(f) -> tuple:
 _OWN = {  # flags that differ from the field: type, value if not given, help, defaults
     "freeze": (str | None, None, 'The first stage that learns, from the start: a stage\'s name, "head" (a '
                'linear probe), "last" (the last stage before the head), "none" (everything learns).',
-               '(default: images "head", then "last" as well from a third of the epochs on; texts: the later half of '
-               "the stages learns)"),
+               '(default: images "head", then "last" as well from a third of the epochs on; texts "none")'),
     "unfreeze": (tuple[str, ...], (), 'Later unfreezing, each as EPOCH:STAGE: "3:last" lets the last stage learn too '
                  "from the fourth epoch on (they count from 0).", "(default: see --freeze)"),
     "flip": (bool, False, None, "(default: images yes, texts no)"),
@@ -71,15 +70,8 @@ def _recipe(flags: _Flags, network=None) -> Recipe:
     given["flip"] = flags.flip or (base.flip and not flags.no_flip)
     plan = {}
     if flags.freeze is None:
-        plan = {"freeze": _first_to_learn(base, network), "unfreeze": flags.unfreeze or _spread(base, flags.epochs)}
+        plan = {"freeze": base.freeze, "unfreeze": flags.unfreeze or _spread(base, flags.epochs)}
     return Recipe(**asdict(base) | given | plan)
-
-
-def _first_to_learn(base: Recipe, network) -> str | None:
-    """Where the default plan freezes to. A stage that it names is the middle of one network: take the middle of this."""
-    if network is None or base.freeze in ("head", "last", "none"): return base.freeze
-    names = [stage.name for stage in stages(network)]
-    return names[len(names) // 2]
 
 
 def _spread(base: Recipe, epochs: int | None) -> tuple[str, ...]:

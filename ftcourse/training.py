@@ -912,7 +912,7 @@ def _smooth(values, decay: float = 0.95) -> list[float]:
 def default_recipe(preprocess: Preprocess | TextPreprocess | None = None) -> Recipe:
     """What `ftcourse finetune` does unless told otherwise, by a network's `preprocess`; None: that for images.
 
-    Images: the backbone frozen first, then the last stage unfrozen. Texts: the later half of MiniLM's layers learns.
+    Images: the backbone frozen first, then the last stage unfrozen. Texts: everything learns, the earlier the slower.
     """
     return _default(preprocess)
 
@@ -925,4 +925,4 @@ def _default(preprocess) -> Recipe:
 
 @_default.register
 def _(preprocess: TextPreprocess) -> Recipe:
-    return Recipe(epochs=2, freeze="layer.3", batch_size=32, lr=2e-4)
+    return Recipe(epochs=2, freeze="none", batch_size=32, lr=2e-4, layer_decay=0.8)

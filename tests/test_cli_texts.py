@@ -101,7 +101,7 @@ def test_finetune_answers_the_contract(done, films):
     assert result["model"]["name"] == "minilm" and result["classes"] == ["negative", "positive"]
     expected = {**vars(default_recipe(load_model("minilm", 2, weights=None).preprocess)), "epochs": 1}
     assert Run.load(run).recipe == Recipe(**expected) == Recipe(**result["recipe"])
-    assert set(result["parameters"]["trainable"]) == {"layer.3"}
+    assert set(result["parameters"]["trainable"]) == {"embeddings"}
     assert set(os.listdir(run)) == FILES
     command = Run.load(run).info["command"]
     assert command["task"] == str(films) and command["size"] == 16 and command["text"] is command["label"] is None
@@ -144,13 +144,13 @@ def test_the_table_speaks_of_texts(films, small, capsys):
 def test_the_default_plan_fits_any_number_of_stages(place, small, films, capsys):  # noqa: F811
     four = load_model(small, 2)
     assert [s.name for s in stages(four)] == ["embeddings", "layer.0", "layer.1", "layer.2", "layer.3", "head"]
-    assert _recipe(_Flags(), four).freeze == "layer.2"
+    default = default_recipe(four.preprocess)
+    assert _recipe(_Flags(), four) == default and default.freeze == "none"
     minilm = load_model("minilm", 2, weights=None)
     assert _recipe(_Flags(), minilm) == default_recipe(minilm.preprocess)
     assert _recipe(_Flags(freeze="head"), minilm).freeze == "head"
     assert _recipe(_Flags(epochs=9), minilm).unfreeze == () and _recipe(_Flags(lr=1e-5), minilm).lr == 1e-5
     whole = str(tiny(place / "electra", "electra", num_hidden_layers=1, embedding_size=16))
-    assert _recipe(_Flags(), load_model(whole, 2)).freeze == "network"
     result = answer(["finetune", str(films), "--model", whole, "--epochs", "1", "--size", "16", "--json"])
     assert result["parameters"]["trainable"] == {"network": result["parameters"]["total"]}
     line = refused(["finetune", films, "--model", whole, "--freeze", "layer.0"], capsys, "layer.0")

@@ -1,0 +1,41 @@
+"""What README and lesson 7 say of a stored result is what the result says."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ftcourse.models import load_model
+from ftcourse.training import Recipe, default_recipe
+
+ROOT = Path(__file__).parents[1]
+
+
+def stored(task: str) -> dict:
+    return json.loads((ROOT / "benchmarks" / f"sentiment-{task}.json").read_text())
+
+
+def test_the_stored_run_used_the_default_recipe():
+    default = default_recipe(load_model("minilm", 2, weights=None).preprocess)
+    assert Recipe(**stored("reviews")["recipe"]) == default
+
+
+@pytest.mark.parametrize("place", ["README.md", "nbs/07_sentiment.ipynb"])
+def test_the_text_quotes_the_stored_run(place):
+    text, result = (ROOT / place).read_text(), stored("reviews")
+    for number in (*result["accuracy"].values(), *result["interval"]["minilm"], *result["difference_interval"]):
+        assert f"{number:.3f}" in text
+    assert f"{result['difference']:.3f}" in text and f"{result['examples']['test']:,}" in text
+
+
+def test_the_network_beats_counting_words_and_zero_is_outside_the_interval():
+    result = stored("reviews")
+    assert result["accuracy"]["minilm"] >= 0.82 and result["difference_interval"][0] > 0
+
+
+def test_batches_of_like_length_read_fewer_tokens_in_less_time():
+    padding = stored("reviews")["padding"]
+    ways = padding["ways"]
+    tokens = {name: way["tokens"] for name, way in ways.items()}
+    assert padding["real_tokens"] <= tokens["like length"] < tokens["shuffled"] < tokens["limit"]
+    assert max(ways["like length"]["seconds"]) < min(ways["shuffled"]["seconds"])
