@@ -67,6 +67,42 @@ def padding(model: nn.Module, task: Task, texts: int = 1024, batch: int = 32, ro
             "limit_over_like_length": round(statistics.median(ratio), 2)}
 
 
+def trained(name: str, size: int | None, work: Path, given: dict) -> tuple[Task, Run]:
+    """The task, and MiniLM's run on it in `work`: read if it is complete, gone on with if it was begun, else new."""
+    task = load_task(name, seed=given.get("seed", 0))
+    began = (work / "run.json").exists()
+    if began and Run.load(work).info["status"] == "complete": return task, Run.load(work)
+    model = load_model("minilm", classes=task.classes, size=size, seed=given.get("seed", 0))
+    return task, finetune(model, task, replace(default_recipe(model.preprocess), **given), work, resume=began)
+
+
+def measure(task: Task, run: Run) -> None:
+    """The network, what padding costs it, and the baseline; told one after the other."""
+    model = run.model()
+    network = evaluate(model, task.test)
+    result = {
+        "task": task.name, "examples": {part: len(getattr(task, part)) for part in ("train", "valid", "test")},
+        "notes": task.notes, "recipe": asdict(run.recipe), "size": model.preprocess.max_length, "seconds": run.seconds,
+        "epochs": run.history, "data": task.source, "environment": environment(),
+        "accuracy": {"minilm": network.accuracy}, "interval": {"minilm": network.interval},
+    }
+    tell(result)
+    result["padding"] = padding(model, task)
+    tell(result)
+    counted = count_words(task.train, task.test)
+    difference = compare(counted, network)
+    result["accuracy"]["counting words"], result["interval"]["counting words"] = counted.accuracy, counted.interval
+    result |= {"difference": difference.difference, "difference_interval": difference.interval}
+    tell(result)
+
+
+def tell(result: dict) -> None:
+    """Write what is known so far, and print it; the baseline takes minutes on long texts and comes last."""
+    (HERE / f"sentiment-{result['task']}.json").write_text(json.dumps(result, indent=1) + "\n")
+    shown = ("accuracy", "interval", "padding", "difference", "difference_interval")
+    print(json.dumps({key: result[key] for key in shown if key in result}, indent=1), flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("task", choices=["reviews", "imdb"])
@@ -76,30 +112,7 @@ def main() -> None:
         parser.add_argument(f"--{name.replace('_', '-')}", type=kind, help="as in the recipe")
     args = vars(parser.parse_args())
     name, size, work = args.pop("task"), args.pop("size"), args.pop("work")
-    given = {key: value for key, value in args.items() if value is not None}
-    task = load_task(name, seed=given.get("seed", 0))
-    model = load_model("minilm", classes=task.classes, size=size, seed=given.get("seed", 0))
-    recipe = replace(default_recipe(model.preprocess), **given)
-    began = (work / "run.json").exists()
-    complete = began and Run.load(work).info["status"] == "complete"
-    run = Run.load(work) if complete else finetune(model, task, recipe, work, resume=began)
-    model = run.model()
-    network = evaluate(model, task.test)
-    print(network, flush=True)
-    counted = count_words(task.train, task.test)
-    difference = compare(counted, network)
-    result = {
-        "task": name, "examples": {part: len(getattr(task, part)) for part in ("train", "valid", "test")},
-        "notes": task.notes, "recipe": asdict(recipe), "size": model.preprocess.max_length, "seconds": run.seconds,
-        "epochs": run.history, "data": task.source, "environment": environment(),
-        "accuracy": {"minilm": network.accuracy, "counting words": counted.accuracy},
-        "interval": {"minilm": network.interval, "counting words": counted.interval},
-        "difference": difference.difference, "difference_interval": difference.interval,
-        "padding": padding(model, task),
-    }
-    (HERE / f"sentiment-{name}.json").write_text(json.dumps(result, indent=1) + "\n")
-    shown = ("accuracy", "difference", "difference_interval", "padding")
-    print(json.dumps({key: result[key] for key in shown}, indent=1))
+    measure(*trained(name, size, work, {key: value for key, value in args.items() if value is not None}))
 
 
 if __name__ == "__main__":
