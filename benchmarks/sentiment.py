@@ -1,9 +1,9 @@
 """MiniLM on film reviews beside counting words, and what padding costs: `python benchmarks/sentiment.py reviews`.
 
-Fine-tunes with the default recipe (or the fields that are given), evaluates on the test split, fits TF-IDF with a
-logistic regression to the same training split, and compares the two on the same texts. Then it reads some of the
-training texts through the network in two ways in turn, padded to the limit and in batches of like length. Written is
-benchmarks/sentiment-TASK.json. Interrupted, the same command goes on after the last finished epoch.
+Fine-tunes with the default recipe (or the fields that are given) and evaluates on the test split. Then it reads some of
+the training texts through the network in three ways in turn: padded to the limit, in shuffled batches, in batches of
+like length. Last it fits TF-IDF with a logistic regression to the same training split, and compares the two on the same
+texts. Written is benchmarks/sentiment-TASK.json. Interrupted, the same command goes on after the last finished epoch.
 """
 
 import argparse

@@ -151,6 +151,7 @@ def test_the_default_plan_fits_any_number_of_stages(place, small, films, capsys)
     assert _recipe(_Flags(freeze="head"), minilm).freeze == "head"
     assert _recipe(_Flags(epochs=9), minilm).unfreeze == () and _recipe(_Flags(lr=1e-5), minilm).lr == 1e-5
     whole = str(tiny(place / "electra", "electra", num_hidden_layers=1, embedding_size=16))
+    assert _recipe(_Flags(), load_model(whole, 2)).freeze == "none"
     result = answer(["finetune", str(films), "--model", whole, "--epochs", "1", "--size", "16", "--json"])
     assert result["parameters"]["trainable"] == {"network": result["parameters"]["total"]}
     line = refused(["finetune", films, "--model", whole, "--freeze", "layer.0"], capsys, "layer.0")
