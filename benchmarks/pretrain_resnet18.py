@@ -29,7 +29,8 @@ from ftcourse.models import Preprocess, predict
 from ftcourse.training import environment, lr_factor
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-EPOCHS = (40, 48, 48, 48, 48, 56, 64, 64)              # the images' side in pixels, epoch by epoch
+EPOCHS = (40,) * 3 + (48,) * 6 + (56,) * 3 + (64,) * 4  # the images' side in pixels, epoch by epoch
+CONTEST = (40,) * 3                                    # of 38,400 images
 BATCH, LR, DECAY, SMOOTHING, CROP = 128, 2e-3, 0.05, 0.1, 8
 TEACHER, TEACHER_SIZE, TEMPERATURE = "mobilenet_v2", 128, 2.0
 TARGETS = ("labels", "logits", "features")
@@ -132,7 +133,7 @@ def pretrain(train: Split, valid: Split, features: torch.Tensor, sizes: tuple[in
     history = _load(work / "state.safetensors", lesson, optimizer)
     steps = -(-len(train) // BATCH)
     for epoch, size in list(enumerate(sizes))[len(history):]:
-        began, total = time.perf_counter(), 0.0
+        began, worked, total = time.perf_counter(), time.process_time(), 0.0
         draws = torch.Generator().manual_seed(seed * 1000 + epoch)
         order, scale = torch.randperm(len(train), generator=draws), Preprocess(size)
         lesson.train()
@@ -150,7 +151,8 @@ def pretrain(train: Split, valid: Split, features: torch.Tensor, sizes: tuple[in
                 bar.update(len(rows))
         report = evaluate(lesson.network().to(DEVICE), valid, name="valid", progress="validation")
         record = {"epoch": epoch, "size": size, "train_loss": round(float(total) / len(train), 4),
-                  "valid_accuracy": round(report.accuracy, 4), "seconds": round(time.perf_counter() - began, 1)}
+                  "valid_accuracy": round(report.accuracy, 4), "seconds": round(time.perf_counter() - began, 1),
+                  "cpu_seconds": round(time.process_time() - worked, 1)}
         if not np.isfinite(record["train_loss"]): raise SystemExit(f"the loss is not finite in epoch {epoch + 1}")
         history.append(record)
         _save(work / "state.safetensors", lesson, optimizer, history)
@@ -193,12 +195,12 @@ def probe(model: nn.Module, task: Task) -> float:
 
 
 def contest(train: Split, valid: Split, features: torch.Tensor, work: Path) -> dict:
-    """Train briefly with each kind of target: one epoch of 38,400 images at 48 pixels. Accuracy, here and there."""
+    """Train briefly with each kind of target: three epochs of 38,400 images at 40 pixels. Accuracy, here and there."""
     draws = torch.Generator().manual_seed(7)
     rows, task, results = torch.randperm(len(train), generator=draws)[:38_400], load_task("cifar10"), {}
     some, part = valid.subset(torch.arange(0, len(valid), 4)), train.subset(rows)
     for targets in TARGETS:
-        model, history = pretrain(part, some, features[rows], (48,), targets, work / f"contest-{targets}")
+        model, history = pretrain(part, some, features[rows], CONTEST, targets, work / f"contest-{targets}")
         results[targets] = {**history[-1], "images": len(part), "cifar10_probe": round(probe(model, task), 4)}
         print(targets, json.dumps(results[targets]), flush=True)
     return results

@@ -1,0 +1,103 @@
+"""Every exercise: its solution is right, its stub is not, and every wrong answer is named; over several seeds."""
+
+import importlib.util
+import json
+import re
+import warnings
+from pathlib import Path
+
+import pytest
+
+from ftcourse.exercises import (
+    _SOLUTION, ask, catalogue, draw_inputs, edition, exercises_in, find_key, judge, notebook, read_cells, sources,
+)
+
+HERE = Path(__file__).parent
+SOLUTIONS = {}
+for path in sources():
+    setup = ""
+    for kind, text in read_cells(path.read_bytes(), path.name):
+        if found := _SOLUTION.match(text): SOLUTIONS[found[1]] = f"{setup}\n{text}"
+        elif kind == "code" and text.startswith(("import", "from")): setup += text + "\n"
+
+WRONG = {}
+for path in sorted((HERE / "wrong").glob("*.py")):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    WRONG |= module.WRONG
+CASES = [(id, i) for id, answers in WRONG.items() for i in range(len(answers))]
+IDS = list(catalogue())
+
+
+def verdict(id, code, seed):
+    key, space = find_key(id), {"__name__": "__main__"}
+    exec(compile(code, "a learner's cell", "exec"), space)
+    answer, inputs = space[catalogue()[id].answer], draw_inputs(key, seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return judge(key, inputs, [ask(key.probe, answer, given, key.library) for given in inputs])
+
+
+@pytest.mark.parametrize("id", IDS)
+def test_the_solution_is_right(id, one_thread):
+    for seed in range(5):
+        found = verdict(id, SOLUTIONS[id], seed)
+        assert found, found
+
+
+@pytest.mark.parametrize("id", IDS)
+def test_the_stub_is_not(id, one_thread):
+    setup = SOLUTIONS[id].partition("#| solution")[0]
+    assert not verdict(id, setup + catalogue()[id].stub, 0)
+
+
+@pytest.mark.parametrize("id, i", CASES)
+def test_a_wrong_answer_is_named(id, i, one_thread):
+    named, code = WRONG[id][i]
+    setup = SOLUTIONS[id].partition("#| solution")[0]
+    for seed in range(3):
+        found = verdict(id, setup + code, seed)
+        assert not found and named in found.message, f"seed {seed}: {found}"
+
+
+def test_there_are_enough_of_them():
+    assert len(IDS) >= 7 and set(WRONG) == set(IDS)
+    assert min(len(answers) for answers in WRONG.values()) >= 3
+    assert sum(exercise.points for exercise in catalogue().values()) > 2 * len(IDS) - 1
+
+
+@pytest.mark.parametrize("id", IDS)
+def test_the_mistakes_of_a_key_are_mistakes(id, one_thread):
+    """Each is told apart from the right answer and from the others, on some of a few seeds."""
+    key = find_key(id)
+    assert len(key.mistakes) >= 3
+    for text, function in key.mistakes.items():
+        given = [inputs for seed in range(6) for inputs in draw_inputs(key, seed)]
+        messages = {judge(key, [one], [ask(key.probe, function, one)]).message for one in given}
+        assert text in messages, f"never named: {text!r}; instead {messages}"
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: path.stem)
+def test_a_notebook_is_well_made(path):
+    cells = read_cells(path.read_bytes(), path.name)
+    found = exercises_in(cells)
+    assert len({exercise.answer for exercise in found.values()}) == len(found), "two exercises ask for the same name"
+    code = [text for kind, text in cells if kind == "code"]
+    for id, exercise in found.items():
+        assert 1 <= len(exercise.hints) <= 3 and len(exercise.explanation) > 80 and len(exercise.statement) > 80, id
+        assert 1 <= exercise.points <= 5 and 1 <= exercise.difficulty <= 4 and 3 <= exercise.minutes <= 60, id
+        assert f'check("{id}", {exercise.answer})' in code, id
+        assert exercise.title and id in SOLUTIONS and re.search(rf"\b{exercise.answer}\b", exercise.stub), id
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: path.stem)
+def test_the_learners_edition_holds_no_answer(path):
+    cells = read_cells(path.read_bytes(), path.name)
+    kept = "\n".join(text for _, text in edition(cells, "learner"))
+    for id in exercises_in(cells):
+        body = SOLUTIONS[id].split("\n", SOLUTIONS[id].count("\n"))[-1]
+        assert body not in catalogue()[id].stub and "solution " + id not in kept
+    assert "@mistake" not in kept and "explanation" not in kept and "class " not in kept.replace("class=", "")
+    assert read_cells(notebook(edition(cells, "solutions")).encode())
+    json.loads(notebook(edition(cells, "instructor")))
