@@ -692,12 +692,46 @@ def _seconds_of(work: Callable, times: int = 3) -> float:
         taken.append(time.perf_counter() - start)
     return min(taken)
 
+# %% ../nbs/13_cli.ipynb #e0ce033f
+def _grade(what: tuple[Path, ...], /, out: Path = Path("marks"), seed: str | None = None, unsafe: bool = False,
+           workers: int | None = None, json: bool = False) -> str:
+    """Grade exercise notebooks, each in a cage; write marks.csv, marks.json and a page of feedback for each.
+
+    Args:
+        what: Notebooks, folders of them, or zip files.
+        out: The folder for the marks. Marks that are there already are replaced.
+        seed: Fixes the hidden inputs, which differ from notebook to notebook. Not given: drawn, and kept in marks.json.
+        unsafe: Grade even where no cage can be built. Notebooks can then read your files and use your network.
+        workers: How many notebooks at once. Default: one for each core.
+        json: Print one JSON object on standard output.
+    """
+    from .grading import grade                           # with the cage, which exists on Linux only
+
+    grades = grade(list(what), out, seed, unsafe, workers, tell=lambda one: say(f"{one.name}: {one.problem or f'{one.reached} of {one.points}'}"))
+    return _answer(json, asdict(grades) | {"warning": grades.warning}, f"{grades!r}\n{out}/marks.csv, {out}/feedback")
+
+
+def _release(out: Path, /, edition: tuple[Literal["learner", "solutions", "instructor"], ...] = (),
+             format: Literal["jupyter", "nbgrader"] = "jupyter", json: bool = False) -> str:
+    """Write the exercise notebooks to hand out, and from a checkout those with solutions.
+
+    Args:
+        out: A folder, made if it is not there; nothing in it is overwritten.
+        edition: Which editions. Default: all that can be made here.
+        format: nbgrader writes notebooks for those who have that system.
+        json: Print one JSON object on standard output.
+    """
+    from .grading import release
+
+    files = release(out, edition or None, format)
+    return _answer(json, {"files": list(map(str, files))}, "\n".join(map(str, files)))
+
 # %% ../nbs/13_cli.ipynb #b5a9ae5f
 def _parse(argv: list[str]) -> Callable[[], str]:
     """The command that `argv` asks for, ready to be called. Ends the process with status 2 where it asks for none."""
     later = lambda f: functools.wraps(f)(lambda *args, **kwargs: functools.partial(f, *args, **kwargs))
     commands = {"finetune": _finetune, "resume": _resume, "evaluate": _evaluate, "predict": _predict,
-                "compare": _compare, "assets": _list_assets, "doctor": _doctor}
+                "compare": _compare, "assets": _list_assets, "doctor": _doctor, "release": _release, "grade": _grade}
     return tyro.extras.subcommand_cli_from_dict(
         {name: later(f) for name, f in commands.items()}, prog="ftcourse", args=argv,
         description="Fine-tune pretrained networks. Begin with: ftcourse finetune cifar10, or ftcourse finetune reviews",

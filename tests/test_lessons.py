@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LESSONS = sorted((ROOT / "nbs").glob("[0-9]*.ipynb"))
-ORDER = ["assets", "data", "models", "freezing", "training", "evaluation", "cli"]
+ORDER = ["assets", "data", "models", "freezing", "training", "evaluation", "exercises", "cage", "grading", "cli"]
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda p: p.stem)
