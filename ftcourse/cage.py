@@ -30,7 +30,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from .assets import InputError, data_dir
-from .exercises import Key, _package, ask, pack, put_out_of_order, source_of, unpack
+from .exercises import Key, _package, ask, pack, put_out_of_order, source_of, unpack, visible
 
 # %% ../nbs/12_cage.ipynb #9ad24623
 class CageError(InputError):
@@ -370,7 +370,7 @@ def _watch(request: bytes, private: int, how: str, slot: int, limits: Limits) ->
 def question(key: type[Key], inputs: list[dict], answer: str) -> dict:
     """What is sent into the cage of an exercise: how to ask, and on what. Nothing of what is expected."""
     code = [*map(source_of, key.helpers), source_of(key.probe)]
-    return {"id": key.id, "answer": answer, "code": code, "library": list(key.lesson_library()), "inputs": inputs, "seconds": key.seconds}
+    return {"id": key.id, "answer": answer, "code": code, "library": list(key.lesson_library()), "inputs": [visible(given) for given in inputs], "seconds": key.seconds}
 
 
 _MAIN = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from ftcourse.cage import _serve, Limits; a = json.loads(sys.argv[2]); _serve(a['how'], a['visible'], a['hidden'], a['slot'], Limits(**a['limits']))"

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['EDITIONS', 'read_cells', 'Exercise', 'exercises_in', 'edition', 'notebook', 'catalogue', 'sources', 'find_exercise',
-           'write_learner_edition', 'pack', 'unpack', 'difference', 'Draw', 'mistake', 'Key', 'find_key', 'LibraryCall',
-           'ask', 'put_out_of_order', 'Verdict', 'judge', 'source_of', 'draw_inputs', 'check', 'Text', 'hint',
-           'Progress', 'progress']
+           'write_learner_edition', 'pack', 'unpack', 'difference', 'Draw', 'mistake', 'Key', 'find_key', 'visible',
+           'LibraryCall', 'ask', 'put_out_of_order', 'Verdict', 'judge', 'source_of', 'draw_inputs', 'check', 'Text',
+           'hint', 'Progress', 'progress']
 
 # %% ../nbs/11_exercises.ipynb #ab66ebef
 import contextlib
@@ -25,6 +25,7 @@ import struct
 import textwrap
 import traceback
 import types
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -326,7 +327,8 @@ def mistake(text: str) -> Callable:
 class Key:
     """How one exercise is judged: `class Hold(Key, id="freezing.1")`. Its functions take no self.
 
-    `inputs(draw)` returns a dictionary of data, which `pack` can write. `probe(answer, **inputs)` calls the learner's
+    `inputs(draw)` returns a dictionary of data, which `pack` can write; what begins with an underscore stays with the
+    judge, and is seen by no learner's function. `probe(answer, **inputs)` calls the learner's
     function and returns data; left out, it is `answer(*inputs.values())`. `answer` is the right function; each function
     under `@mistake(text)` is a wrong one. `why(reply, **inputs)`, if there is one, judges instead of comparing with
     `answer`: it returns None, or what is wrong.
@@ -366,7 +368,12 @@ def find_key(id: str) -> type[Key]:
     importlib.import_module(f"ftcourse.keys.{id.partition('.')[0]}")
     return Key.keys[id]
 
-# %% ../nbs/11_exercises.ipynb #7bcf3f3a
+# %% ../nbs/11_exercises.ipynb #36780306
+def visible(inputs: dict) -> dict:
+    """The inputs without those that are for the judge alone, whose names begin with an underscore."""
+    return {name: value for name, value in inputs.items() if not name.startswith("_")}
+
+
 class LibraryCall(BaseException):
     """The answer called what it should replace."""
 
@@ -376,6 +383,7 @@ def ask(probe: Callable, answer: Callable, inputs: dict, library: tuple[str, ...
 
     "value" is data as `pack` allows; "changed" lists the inputs that were changed in place.
     """
+    inputs = visible(inputs)
     own = unpack(pack(inputs))
     try:
         with _out_of_order(library): value = probe(answer, **own)
@@ -484,12 +492,14 @@ def _complaint(key: type[Key], given: dict, reply: dict) -> str | None:
         except Exception: continue                       # this mistake can't be made on this input
         if difference(value, theirs, key.tolerance) is None: return text
     if value is None: return "your function returns None: a `return` is missing, or nothing is written yet"
-    return wrong
+    return f"{wrong}: nothing is written yet, or a `return` is missing" if " is None, where " in wrong else wrong
 
 
 def _value(key: type[Key], function: Callable, given: dict):
     """What a trusted function gives, in the form that a reply has."""
-    return unpack(pack(key.probe(function, **unpack(pack(given)))))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return unpack(pack(key.probe(function, **unpack(pack(visible(given))))))
 
 
 def _short(reply: dict, longest: int = 300) -> str:

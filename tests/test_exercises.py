@@ -1,9 +1,13 @@
 """Every exercise: its solution is right, its stub is not, and every wrong answer is named; over several seeds."""
 
+import ast
 import importlib.util
 import json
 import re
+import subprocess
+import sys
 import warnings
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -122,3 +126,31 @@ def test_the_learners_edition_holds_no_answer(path):
     assert "@mistake" not in kept and "<!--" not in kept and "(Key" not in kept
     assert read_cells(notebook(edition(cells, "solutions")).encode())
     json.loads(notebook(edition(cells, "instructor")))
+
+
+def functions(code):
+    """The bodies of a cell's functions, in a form that does not depend on blanks and comments."""
+    return {ast.dump(ast.Module(node.body, [])) for node in ast.walk(ast.parse(code)) if isinstance(node, ast.FunctionDef)}
+
+
+def test_a_built_wheel_holds_no_solution(tmp_path):
+    command = [sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path, HERE.parent]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        books = {name: read_cells(wheel.read(name)) for name in wheel.namelist() if name.endswith(".ipynb")}
+        assert sum("_exercises/" in name for name in books) == len(sources())
+        assert json.loads(wheel.read("ftcourse/_exercises/catalogue.json")).keys() == catalogue().keys()
+        text = "".join(wheel.read(name).decode() for name in wheel.namelist() if "_exercises/" in name)
+    assert "| solution" not in text.replace("#| solution sums.1", "") and "@mistake" not in text
+    solved = {id: functions(code.partition(f"#| solution {id}\n")[2]) for id, code in SOLUTIONS.items()}
+    for name, cells in books.items():
+        for kind, code in cells:
+            if kind != "code" or not (found := parsed(code)): continue
+            given_away = [id for id, bodies in solved.items() if bodies & found]
+            assert not given_away, f"{name} solves {given_away}: {code[:80]}"
+
+
+def parsed(code):
+    try: return functions(code)
+    except SyntaxError: return set()

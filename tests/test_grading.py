@@ -7,6 +7,8 @@ import resource
 import shutil
 import socket
 import stat
+import subprocess
+import sys
 import threading
 import time
 import zipfile
@@ -74,7 +76,7 @@ def test_hostile(name, cage, held, listener, monkeypatch):
     began = time.monotonic()
     cells = ["import torch\nfrom torch import nn", STUBS, "#| exercise freezing.1\n" + NOTEBOOKS[name]]
     graded = grade_one(handed_in(cells), cage, "seed")
-    assert len(graded.marks) == 7 and graded.reached == 0, [m for m in graded.marks if m.reached]
+    assert len(graded.marks) == 8 and graded.reached == 0, [m for m in graded.marks if m.reached]
     assert time.monotonic() - began < 120
     assert sorted(path.name for path in held.iterdir()) == ["secret"] and listener == []
     assert {path: path.stat().st_mtime_ns for path in Path(grading.__file__).parent.glob("*.py")} == before
@@ -119,7 +121,7 @@ def test_jupyters_own_commands_are_passed_over(cage):
 def test_an_exercise_that_was_deleted_is_one_without_points(cage):
     cells = [cell for cell in solved() if "freezing.3" not in cell]
     graded = grade_one(handed_in(cells), cage, "s")
-    assert graded.points == 17 and graded.reached == 15
+    assert graded.points == 21 and graded.reached == 19
 
 
 def test_inputs_differ_from_learner_to_learner_and_follow_from_the_seed(monkeypatch, cage):
@@ -155,7 +157,7 @@ def test_a_folder_is_graded_and_each_problem_stays_its_own(klass, tmp_path, caps
     assert main(["grade", str(klass), "--out", str(tmp_path / "marks"), "--seed", "x"]) == 0
     rows = {row["notebook"]: row for row in csv.DictReader(open(tmp_path / "marks" / "marks.csv"))}
     assert {name: row["reached"] for name, row in rows.items()} == {
-        "ann.ipynb": "17", "sub/ann.ipynb": "0", "none.ipynb": "0", "broken.ipynb": "0", "link.ipynb": "0", "'=cmd.ipynb": "0",
+        "ann.ipynb": "21", "sub/ann.ipynb": "0", "none.ipynb": "0", "broken.ipynb": "0", "link.ipynb": "0", "'=cmd.ipynb": "0",
         "pipe.ipynb": "0", "large.ipynb": "0"}
     assert "no exercise" in rows["none.ipynb"]["note"] and "symbolic link" in rows["link.ipynb"]["note"]
     assert "not an ordinary file" in rows["pipe.ipynb"]["note"] and "20 MB" in rows["large.ipynb"]["note"]
@@ -163,7 +165,7 @@ def test_a_folder_is_graded_and_each_problem_stays_its_own(klass, tmp_path, caps
     assert record["seed"] == "x" and record["warning"] == "" and len(record["notebooks"]) == 8
     for one in record["notebooks"]:
         assert (tmp_path / "marks" / "feedback" / one["feedback"]).is_file()
-    assert "17 of  17" in capsys.readouterr().out
+    assert "21 of  21" in capsys.readouterr().out
 
 
 def test_feedback_escapes_and_keeps_the_expected_to_itself(tmp_path):
@@ -215,7 +217,7 @@ def test_unsafe_says_so_in_its_first_line(tmp_path, monkeypatch):
     (tmp_path / "a.ipynb").write_text(notebook([("code", cell) for cell in solved()]))
     with pytest.raises(CageError, match="refused"): grade([tmp_path / "a.ipynb"])
     grades = grade([tmp_path / "a.ipynb"], out=tmp_path / "marks", unsafe=True)
-    assert grades.graded[0].reached == 17 and repr(grades).startswith("GRADED WITHOUT A CAGE")
+    assert grades.graded[0].reached == 21 and repr(grades).startswith("GRADED WITHOUT A CAGE")
     assert "GRADED WITHOUT A CAGE" in (tmp_path / "marks" / "marks.csv").read_text().split("\n")[1]
     page = next((tmp_path / "marks" / "feedback").iterdir()).read_text()
     assert page.index("GRADED WITHOUT") < page.index("<h1>")
@@ -254,3 +256,22 @@ def test_nbgrader_marks(tmp_path):
 def test_catalogue_is_in_the_courses_order():
     lessons = list(dict.fromkeys(id.partition(".")[0] for id in catalogue()))
     assert lessons == [next(iter(exercises_in(cells))).partition(".")[0] for cells in SOURCES.values()]
+
+
+def nbgrader(*args, cwd):
+    command = [sys.executable, "-m", "nbgrader", *map(str, args)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
+
+
+def test_nbgrader_itself_takes_them(tmp_path):
+    """With nbgrader installed: it validates our notebook, makes the learner's from it, and fails that one."""
+    pytest.importorskip("nbgrader")
+    release(tmp_path, format="nbgrader")
+    done = nbgrader("validate", "source/03_freezing/03_freezing.ipynb", cwd=tmp_path)
+    assert "Success" in done.stdout, done.stdout + done.stderr
+    done = nbgrader("generate_assignment", "03_freezing", cwd=tmp_path)
+    made = tmp_path / "release" / "03_freezing" / "03_freezing.ipynb"
+    assert made.exists(), done.stderr
+    assert "part.train = lambda" not in made.read_text() and "def hold(model, names):" in made.read_text()
+    done = nbgrader("validate", made, cwd=tmp_path)
+    assert "failed on 8 cell" in done.stdout.lower(), done.stdout + done.stderr

@@ -208,4 +208,64 @@ def penalty(model, start, strength):
     return strength / 2 * total
 """),
     ],
+    "freezing.8": [
+        ("nothing was learned", """
+def adapt(model, images, labels):
+    return torch.optim.Adam(model.parameters())
+"""),
+        ("the weights of `first` moved", """
+def adapt(model, images, labels):
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.02)
+    for _ in range(60):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(images), labels).backward()
+        optimizer.step()
+"""),
+        ("BatchNorm's running mean moved", """
+def adapt(model, images, labels):
+    for p in model.first.parameters(): p.requires_grad = False
+    model.train()
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.02)
+    for _ in range(60):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(images), labels).backward()
+        optimizer.step()
+"""),
+        ("more steps, or another rate", """
+def adapt(model, images, labels):
+    model.train()
+    model.first.requires_grad_(False)
+    model.first.eval()
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1e-4)
+    for _ in range(20):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(images), labels).backward()
+        optimizer.step()
+"""),
+        ("the head alone can't do it", """
+def adapt(model, images, labels):
+    model.train()
+    model.first.eval()
+    model.requires_grad_(False)
+    model.head.requires_grad_(True)
+    optimizer = torch.optim.Adam(model.head.parameters(), lr=0.003)
+    for _ in range(30):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(images), labels).backward()
+        optimizer.step()
+"""),
+        ("other stages than it had", """
+def adapt(model, images, labels):
+    model.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 10))
+"""),
+        ("NaN", """
+def adapt(model, images, labels):
+    model.train()
+    model.first.requires_grad_(False).eval()
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=float("nan"))
+    for _ in range(3):
+        nn.functional.cross_entropy(model(images), labels).backward()
+        optimizer.step()
+"""),
+    ],
 }
