@@ -264,6 +264,7 @@ def _tensor_difference(value, wanted, tolerance: float, at: str) -> str | None:
     import torch
 
     if not isinstance(value, (torch.Tensor, int, float)): return f"{at} is {_a(value)}, where a tensor is asked for"
+    if not isinstance(wanted, (torch.Tensor, int, float)): return f"{at} is a tensor, where {_a(wanted)} is asked for"
     value, wanted = torch.as_tensor(value), torch.as_tensor(wanted)
     if value.shape != wanted.shape:
         return f"{at} has the shape {list(value.shape)}, where {list(wanted.shape)} is asked for"
@@ -336,7 +337,7 @@ class Key:
 
     rounds, seconds, tolerance = 3, 10.0, 1e-4
     library: tuple[str, ...] = ()
-    """What is no answer: functions of the library, as "freezing.freeze"; "freezing.*" is a whole module."""
+    """What is no answer: functions and classes of the library, as "freezing.freeze"; "freezing.*" is a whole module."""
     helpers: tuple[Callable, ...] = ()
     """Functions that the probe calls."""
     may_change = False
@@ -413,11 +414,15 @@ def put_out_of_order(library: tuple[str, ...]) -> dict:
 
 
 def _functions(name: str) -> list[types.FunctionType]:
-    module, _, function = name.rpartition(".")
+    """All functions behind a name of the library: of a module its functions and classes, of a class its methods."""
+    module, _, part = name.rpartition(".")
     module = importlib.import_module(f"ftcourse.{module}")
-    if function == "*":
-        return [f for f in vars(module).values() if isinstance(f, types.FunctionType) and f.__module__ == module.__name__]
-    return [inspect.unwrap(getattr(module, function))]
+    named = vars(module).values() if part == "*" else [getattr(module, part)]
+    own = [thing for thing in named if getattr(thing, "__module__", None) == module.__name__]
+    own += [method for thing in own if isinstance(thing, type) for method in vars(thing).values()]
+    own += [one for thing in own for one in getattr(thing, "registry", {}).values()]       # of a generic function
+    plain = (inspect.unwrap(getattr(thing, "__func__", thing)) for thing in own)
+    return list({f for thing, f in zip(own, plain, strict=True) for f in (thing, f) if isinstance(f, types.FunctionType)})
 
 
 def _refusal(function: types.FunctionType) -> types.CodeType:

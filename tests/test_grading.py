@@ -83,8 +83,9 @@ def test_hostile(name, cage, held, listener, monkeypatch):
     assert not any(Path(place, "mine").exists() for place in ("/tmp", "/usr", "/etc", "/var/tmp", "/root", "/"))
     told = json.dumps([vars(mark) for mark in graded.marks])
     assert "the secret" not in told and '"out"' not in told
-    honest = grade_one(handed_in(solved()), cage, "seed")             # the next one gets its marks
-    assert honest.reached == honest.points > 0, honest
+    some = [cell for cell in solved() if "import" in cell or "def moved(" in cell or "def rates(" in cell]
+    honest = grade_one(handed_in(some), cage, "seed")                 # the next one gets its marks
+    assert honest.reached == 4 and not honest.broken, honest
 
 
 def test_there_are_enough_hostile_ones():
@@ -226,7 +227,7 @@ def test_unsafe_says_so_in_its_first_line(tmp_path, monkeypatch):
 def test_memory_stays_flat_and_no_process_is_left(cage):
     for _ in range(3): grade_one(handed_in(solved()), cage, "s")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for _ in range(20): grade_one(handed_in(solved()), cage, "s")
+    for _ in range(10): grade_one(handed_in(solved()), cage, "s")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 30_000              # in KiB
     children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
     if children.exists(): assert len(children.read_text().split()) <= 2
