@@ -77,8 +77,8 @@ def test_a_wrong_answer_is_named(id, i, one_thread):
 
 
 def test_there_are_enough_of_them():
-    assert len(IDS) >= 7 and set(WRONG) == set(IDS)
-    assert min(len(answers) for answers in WRONG.values()) >= 3
+    assert len(IDS) >= 40 and set(WRONG) == set(IDS)
+    assert min(len(answers) for answers in WRONG.values()) >= 3 and len(CASES) >= 120
     assert sum(exercise.points for exercise in catalogue().values()) > 2 * len(IDS) - 1
 
 
