@@ -707,7 +707,7 @@ def _grade(what: tuple[Path, ...], /, out: Path = Path("marks"), seed: str | Non
     """
     from .grading import grade                           # with the cage, which exists on Linux only
 
-    grades = grade(list(what), out, seed, unsafe, workers, tell=lambda one: say(f"{one.name}: {one.problem or f'{one.reached} of {one.points}'}"))
+    grades = grade(list(what), out, seed, unsafe, workers, tell=lambda one: say(_short(f"{one.name}: {one.problem or f'{one.reached} of {one.points}'}", 200)))
     return _answer(json, asdict(grades) | {"warning": grades.warning}, f"{grades!r}\n{out}/marks.csv, {out}/feedback")
 
 

@@ -178,8 +178,8 @@ def write_learner_edition(sources: list[Path], out: Path) -> None:
         known |= {key: asdict(value) for key, value in exercises_in(cells).items()}
     (out / "catalogue.json").write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
-# %% ../nbs/11_exercises.ipynb #c1afe849
-_MAX_REPLY, _MAX_DEPTH = 64 << 20, 30
+# %% ../nbs/11_exercises.ipynb #366bfaee
+_MAX_TEXT, _MAX_DEPTH = 4 << 20, 30
 
 
 def pack(value) -> bytes:
@@ -211,14 +211,16 @@ def _flat(value, tensors: dict, depth: int):
     raise InputError(f"the answer holds a {type(value).__name__}; it may hold numbers, text, lists, dictionaries with text keys, and tensors")
 
 
-def unpack(data: bytes):
-    """The value that `pack` wrote. Raises `InputError` for bytes that are not of its making."""
+def unpack(data: bytes, longest: int = _MAX_TEXT):
+    """The value that `pack` wrote. Raises `InputError` for bytes that are not of its making, or if the JSON text is longer
+    than `longest` bytes: as lists in memory it takes twenty times as much."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
     try:
         a, b = struct.unpack_from("<II", data)
-        if len(data) != 8 + a + b or len(data) > _MAX_REPLY: raise InputError("the answer's length is wrong")
+        if len(data) != 8 + a + b: raise InputError("the answer can't be read (its length is wrong)")
+        if a > longest: raise InputError(f"the answer is too long: {a >> 20} MB besides tensors")
         tensors = load(bytes(data[8 + a:])) if b else {}
         return _full(json.loads(data[8 : 8 + a]), tensors, 0)
     except (struct.error, ValueError, KeyError, TypeError, RecursionError, MemoryError, SafetensorError) as error:
@@ -452,7 +454,7 @@ class Verdict:
     message: str
     explanation: str = ""
     shown: str = ""
-    """What came back, in short."""
+    """What came back, in short; nothing where the message says it."""
 
     def __bool__(self) -> bool: return self.right
 
@@ -508,7 +510,7 @@ def _value(key: type[Key], function: Callable, given: dict):
 
 
 def _short(reply: dict, longest: int = 300) -> str:
-    if "value" not in reply: return next(iter(reply.values()), "")
+    if "value" not in reply: return ""
     text = " ".join(repr(reply["value"]).split())
     return text if len(text) <= longest else text[:longest] + " …"
 

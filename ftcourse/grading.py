@@ -16,6 +16,7 @@ import os
 import queue
 import re
 import secrets
+import shutil
 import stat
 import threading
 import time
@@ -254,9 +255,10 @@ def _check_out(out: Path) -> None:
 
 def _printable(text: str) -> str: return "".join(c if c.isprintable() else "?" for c in text)
 
-# %% ../nbs/12_grading.ipynb #0f6f2e59
+# %% ../nbs/12_grading.ipynb #00ff78a1
 def _write(grades: Grades, out: Path) -> None:
-    (out / "feedback").mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(out / "feedback", ignore_errors=True)         # of marks that were here before
+    (out / "feedback").mkdir(parents=True)
     pages = {one.name: f"{re.sub(r'[^A-Za-z0-9_-]+', '-', one.name)[:60]}-{hashlib.sha256(one.name.encode()).hexdigest()[:6]}.html" for one in grades.graded}
     for one in grades.graded: (out / "feedback" / pages[one.name]).write_text(feedback(one, grades), "utf-8")
     (out / "marks.csv").write_text(_csv(grades), "utf-8", newline="")
@@ -304,8 +306,8 @@ def _section(mark: Mark) -> str:
     statement = _prose(catalogue()[mark.id].statement) if mark.id in catalogue() else ""
     right = mark.reached == mark.points
     came = f"<p>What came back, in the last round that was looked at:</p><pre>{html.escape(mark.came)}</pre>" if mark.came and not right else ""
-    return (f"<section class='{'right' if right else 'wrong'}'><h2>{'✓' if right else '✗'} {html.escape(mark.id)} · {_prose(mark.title)}: "
-            f"{mark.reached} of {mark.points}</h2><p>{_prose(mark.message)}</p>{came}<details><summary>what was asked</summary><p>{statement}</p></details></section>")
+    return (f"<section class='{'right' if right else 'wrong'}'><h2>{'✓' if right else '✗'} {html.escape(mark.id)} · {_prose(mark.title)} "
+            f"({mark.reached} of {mark.points})</h2><p>{_prose(mark.message)}</p>{came}<details><summary>what was asked</summary><p>{statement}</p></details></section>")
 
 # %% ../nbs/12_grading.ipynb #fe899cb4
 def release(out: Path | str, editions: tuple[str, ...] | None = None, format: str = "jupyter") -> list[Path]:
