@@ -24,7 +24,7 @@ from ftcourse.cli import main
 from ftcourse.exercises import catalogue, edition, exercises_in, notebook, read_cells, sources
 from ftcourse.grading import Submission, grade, grade_one, release, submissions
 
-LIMITS = Limits(cell_seconds=1, cells_seconds=3, answer_seconds=1)
+STRICT = Limits(cell_seconds=1, cells_seconds=3, answer_seconds=2)
 WAYS = ["namespaces", *["bubblewrap"] * bool(shutil.which("bwrap"))]
 SOURCES = {path.stem: read_cells(path.read_bytes()) for path in sources()}
 
@@ -38,8 +38,15 @@ def solved(stem="03_freezing"):
 
 
 @pytest.fixture(scope="module", params=WAYS)
+def strict(request):
+    """A cage with little time, for those who would take all of it."""
+    with Cage(STRICT, how=request.param) as cage:
+        yield cage
+
+
+@pytest.fixture(scope="module", params=WAYS)
 def cage(request):
-    with Cage(LIMITS, how=request.param) as cage:
+    with Cage(how=request.param) as cage:
         yield cage
 
 
@@ -70,12 +77,12 @@ def held():
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_hostile(name, cage, held, listener, monkeypatch):
+def test_hostile(name, strict, held, listener, monkeypatch):
     monkeypatch.setenv("FTCOURSE_SECRET", "the secret")
     before = {path: path.stat().st_mtime_ns for path in Path(grading.__file__).parent.glob("*.py")}
     began = time.monotonic()
     cells = ["import torch\nfrom torch import nn", STUBS, "#| exercise freezing.1\n" + NOTEBOOKS[name]]
-    graded = grade_one(handed_in(cells), cage, "seed")
+    graded = grade_one(handed_in(cells), strict, "seed")
     assert len(graded.marks) == 8 and graded.reached == 0, [m for m in graded.marks if m.reached]
     assert time.monotonic() - began < 120
     assert sorted(path.name for path in held.iterdir()) == ["secret"] and listener == []
@@ -84,7 +91,7 @@ def test_hostile(name, cage, held, listener, monkeypatch):
     told = json.dumps([vars(mark) for mark in graded.marks])
     assert "the secret" not in told and '"out"' not in told
     some = [cell for cell in solved() if "import" in cell or "def moved(" in cell or "def rates(" in cell]
-    honest = grade_one(handed_in(some), cage, "seed")                 # the next one gets its marks
+    honest = grade_one(handed_in(some), strict, "seed")                 # the next one gets its marks
     assert honest.reached == 4 and not honest.broken, honest
 
 
@@ -171,7 +178,7 @@ def test_a_folder_is_graded_and_each_problem_stays_its_own(klass, tmp_path, caps
 
 def test_feedback_escapes_and_keeps_the_expected_to_itself(tmp_path):
     (tmp_path / "<b>.ipynb").write_text(notebook([("code", "#| exercise freezing.1"), ("code", STUBS), ("code", NOTEBOOKS["html in names and errors"])]))
-    grades = grade([tmp_path / "<b>.ipynb"], out=tmp_path / "marks", limits=LIMITS)
+    grades = grade([tmp_path / "<b>.ipynb"], out=tmp_path / "marks", limits=STRICT)
     page = next((tmp_path / "marks" / "feedback").iterdir()).read_text()
     assert "<script" not in page and "&lt;script&gt;" in page and "<img" not in page and "<h1>&lt;b&gt;" in page
     assert "ValueError" in grades.graded[0].marks[0].message
