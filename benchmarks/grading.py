@@ -92,10 +92,11 @@ def otter(python: str, count: int, folder: Path) -> dict:
     (folder / "tests").mkdir()
     (folder / "tests" / "q1.py").write_text(f"OK_FORMAT = True\ntest = {test!r}\n")
     tool = Path(python).with_name("otter")
-    _run([tool, "generate", "-t", "tests", "-o", "."], folder)
+    _run([tool, "generate", "-t", "tests", "-o", "autograder.zip"], folder)
     each = []
     for i in range(count):
         (folder / f"{i}.ipynb").write_text(notebook([("code", "import torch"), ("code", ANSWER)]))
+        (folder / f"out{i}").mkdir()
         each.append(_run([tool, "run", "-a", "autograder.zip", "-o", f"out{i}", f"{i}.ipynb"], folder))
         result = json.loads((folder / f"out{i}" / "results.json").read_text())
         assert any(test.get("score") == 2 for test in result["tests"]), result
@@ -112,6 +113,8 @@ def many(folder: Path, count: int = 200, exercises: int = 10) -> dict:
     cells, asked = [], {}
     for source in sources():
         some = read_cells(source.read_bytes())
+        names = [exercise.answer for exercise in [*asked.values(), *exercises_in(some).values()]]
+        if len(set(names)) < len(names): continue        # two functions of one name can't be in one notebook
         cells += [text for kind, text in edition(some, "solutions") if kind == "code"]
         asked |= exercises_in(some)
         if len(asked) >= exercises: break

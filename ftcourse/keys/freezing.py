@@ -330,7 +330,7 @@ def textures(secret: int, number: int) -> tuple[torch.Tensor, torch.Tensor]:
     tile = torch.randn(3, 3, 2, 4, generator=torch.Generator().manual_seed(secret)).repeat(1, 1, 4, 2)
     generator = torch.Generator().manual_seed(secret + number)
     labels = torch.randint(3, (number,), generator=generator)
-    return tile[labels] + 1.2 * torch.randn(number, 3, 8, 8, generator=generator), labels
+    return tile[labels] + 0.9 * torch.randn(number, 3, 8, 8, generator=generator), labels
 
 
 class Adapt(Key, id="freezing.8"):
