@@ -37,17 +37,29 @@ def solved(stem="03_freezing"):
     return [text for kind, text in edition(SOURCES[stem], "solutions") if kind == "code"]
 
 
+def built(how, limits):
+    try: return Cage(limits, how=how)
+    except CageError as error: pytest.skip(str(error))                # a system that allows no namespaces
+
+
 @pytest.fixture(scope="module", params=WAYS)
 def strict(request):
     """A cage with little time, for those who would take all of it."""
-    with Cage(STRICT, how=request.param) as cage:
+    with built(request.param, STRICT) as cage:
         yield cage
 
 
 @pytest.fixture(scope="module", params=WAYS)
 def cage(request):
-    with Cage(how=request.param) as cage:
+    with built(request.param, Limits()) as cage:
         yield cage
+
+
+@pytest.fixture(scope="module")
+def some_cage():
+    """For what builds its own: there is a way to build one here."""
+    try: Cage().close()
+    except CageError as error: pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +173,7 @@ def klass(tmp_path):
     return folder
 
 
-def test_a_folder_is_graded_and_each_problem_stays_its_own(klass, tmp_path, capsys):
+def test_a_folder_is_graded_and_each_problem_stays_its_own(some_cage, klass, tmp_path, capsys):
     assert main(["grade", str(klass), "--out", str(tmp_path / "marks"), "--seed", "x"]) == 0
     rows = {row["notebook"]: row for row in csv.DictReader(open(tmp_path / "marks" / "marks.csv"))}
     assert {name: row["reached"] for name, row in rows.items()} == {
@@ -176,7 +188,7 @@ def test_a_folder_is_graded_and_each_problem_stays_its_own(klass, tmp_path, caps
     assert "21 of  21" in capsys.readouterr().out
 
 
-def test_feedback_escapes_and_keeps_the_expected_to_itself(tmp_path):
+def test_feedback_escapes_and_keeps_the_expected_to_itself(some_cage, tmp_path):
     (tmp_path / "<b>.ipynb").write_text(notebook([("code", "#| exercise freezing.1"), ("code", STUBS), ("code", NOTEBOOKS["html in names and errors"])]))
     grades = grade([tmp_path / "<b>.ipynb"], out=tmp_path / "marks", limits=STRICT)
     page = next((tmp_path / "marks" / "feedback").iterdir()).read_text()

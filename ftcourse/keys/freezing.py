@@ -327,10 +327,11 @@ class Penalty(Key, id="freezing.7"):
 # %% ../../nbs/exercises/03_freezing.ipynb #96e9c088
 def textures(secret: int, number: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Noisy images of three textures, which follow from `secret`; another `number` draws other images of them."""
-    tile = torch.randn(3, 3, 2, 4, generator=torch.Generator().manual_seed(secret)).repeat(1, 1, 4, 2)
+    drawn = torch.randn(24, 3, generator=torch.Generator().manual_seed(secret))
+    tile = (24**0.5 * torch.linalg.qr(drawn).Q.T).reshape(3, 3, 2, 4).repeat(1, 1, 4, 2)      # equally far from each other
     generator = torch.Generator().manual_seed(secret + number)
     labels = torch.randint(3, (number,), generator=generator)
-    return tile[labels] + 0.9 * torch.randn(number, 3, 8, 8, generator=generator), labels
+    return tile[labels] + 0.8 * torch.randn(number, 3, 8, 8, generator=generator), labels
 
 
 class Adapt(Key, id="freezing.8"):
