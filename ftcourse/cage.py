@@ -223,11 +223,9 @@ def _answer(question: dict, space: dict) -> dict:
     from torch import nn
     from torch.nn import functional as F
 
-    name = question["answer"]
-    if not callable(space.get(name)): return {"missing": f"there is no function `{name}` in the notebook, or its cell stopped with an error"}
     tools = {"torch": torch, "nn": nn, "np": np, "math": math, "F": F, "OrderedDict": OrderedDict}
     for text in question["code"]: exec(compile(text, "ftcourse", "exec"), tools)
-    return {"rounds": [ask(tools["probe"], space[name], inputs) for inputs in question["inputs"]]}
+    return {"rounds": [ask(tools["probe"], space[question["answer"]], inputs) for inputs in question["inputs"]]}
 
 
 def _send(out: int, reply: dict) -> None:
@@ -244,6 +242,10 @@ def _submission(request: dict, out: int, limits: Limits) -> None:
     broken = _run_cells(request["cells"], space, limits)
     _send(out, {"broken": broken[:50]})
     for question in request["questions"]:
+        name = question["answer"]
+        if not callable(space.get(name)):
+            _send(out, {"id": question["id"], "missing": f"there is no function `{name}` in the notebook, or its cell stopped with an error"})
+            continue
         child = os.fork()
         if not child:
             try:
