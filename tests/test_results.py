@@ -39,3 +39,12 @@ def test_batches_of_like_length_read_fewer_tokens_in_less_time():
     tokens = {name: way["tokens"] for name, way in ways.items()}
     assert padding["real_tokens"] <= tokens["like length"] < tokens["shuffled"] < tokens["limit"]
     assert max(ways["like length"]["seconds"]) < min(ways["shuffled"]["seconds"])
+
+
+def test_the_readme_quotes_the_stored_speed_of_grading():
+    result = json.loads((ROOT / "benchmarks" / "grading.json").read_text())
+    text = (ROOT / "README.md").read_text()
+    for name in ("nbgrader", "otter"):
+        assert result[name]["times_ours"] >= 20
+        assert f"| {result[name]['times_ours']:.0f} |" in text and result[name]["version"] in text
+    assert result["many"]["seconds"] < 300 and f"{result['many']['seconds']:.0f} s in two cages" in text
