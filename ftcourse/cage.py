@@ -26,6 +26,7 @@ import sys
 import tempfile
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -54,6 +55,14 @@ class Limits:
     file_mb: int = 64
     """One file; and everything in the home folder, which is gone afterwards."""
     reply_mb: int = 32
+
+    def seconds(self, question: dict) -> float:
+        """What one exercise may take."""
+        return min(question["seconds"], self.answer_seconds)
+
+    def seconds_in_all(self, questions: list[dict]) -> float:
+        """What the cells and all exercises of a submission may take."""
+        return self.cells_seconds + sum(map(self.seconds, questions))
 
 # %% ../nbs/12_cage.ipynb #28f8684d
 _NEWNS, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET = 0x20000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
@@ -230,7 +239,11 @@ def _answer(question: dict, space: dict) -> dict:
 
 def _send(out: int, reply: dict) -> None:
     data = pack(reply)
-    data = struct.pack("<I", len(data)) + data
+    _write(out, struct.pack("<I", len(data)) + data)
+
+
+def _write(out: int, data: bytes) -> None:
+    """All of `data`; one call of the system may take only a part."""
     while data: data = data[os.write(out, data):]
 
 
@@ -251,7 +264,7 @@ def _submission(request: dict, out: int, limits: Limits) -> None:
             try:
                 with contextlib.suppress(BaseException): _send(out, {"id": question["id"]} | _answer(question, space))
             finally: os._exit(0)
-        seconds = min(question["seconds"], limits.answer_seconds)
+        seconds = limits.seconds(question)
         late = time.monotonic() + seconds
         while time.monotonic() < late and os.waitpid(child, os.WNOHANG)[0] == 0: time.sleep(0.002)
         if time.monotonic() >= late:
@@ -262,6 +275,7 @@ def _submission(request: dict, out: int, limits: Limits) -> None:
 # %% ../nbs/12_cage.ipynb #2c29057e
 def _serve(how: str, visible: list[str], hidden: list[str], slot: int, limits: Limits) -> None:
     """The life of a warm parent: greet, then read requests from standard input and write replies to standard output."""
+    sink = 1
     try:
         if how == "namespaces": _enter(visible, hidden)
         if how == "none": os.environ.update(HOME=tempfile.mkdtemp(), TMPDIR=tempfile.gettempdir())
@@ -271,13 +285,12 @@ def _serve(how: str, visible: list[str], hidden: list[str], slot: int, limits: L
         _warm_up()
         if how != "none": _try_inner(slot)
     except Exception as error:
-        os.write(1 if "sink" not in locals() else sink, json.dumps({"error": f"{type(error).__name__}: {error}"}).encode() + b"\n")
+        _write(sink, json.dumps({"error": f"{type(error).__name__}: {error}"}).encode() + b"\n")
         os._exit(1)
-    os.write(sink, b"{}\n")
+    _write(sink, b"{}\n")
     while request := _read_block(source):
         reply = _supervised(request, [source, sink], how, slot, limits)
-        data = struct.pack("<Q", len(reply)) + reply
-        while data: data = data[os.write(sink, data):]
+        _write(sink, struct.pack("<Q", len(reply)) + reply)
 
 
 def _silence() -> None:
@@ -299,16 +312,27 @@ def _warm_up() -> None:
 
 def _try_inner(slot: int) -> None:
     """Build the inner cage once, so that a system which refuses it says so before any submission is run."""
+    def attempt(pipe: int) -> bytes:
+        try: _enclose(slot); _filter()
+        except BaseException as error: return f"{type(error).__name__}: {error}"[:300].encode()
+        return b""
+
+    if message := _from_child(attempt): raise OSError(message.decode())
+
+
+def _from_child(work: Callable[[int], bytes]) -> bytes:
+    """What `work` returns in a process of its own; it is called with the pipe through which that is sent."""
     read, write = os.pipe()
     child = os.fork()
     if not child:
-        try: _enclose(slot); _filter()
-        except BaseException as error: os.write(write, f"{type(error).__name__}: {error}"[:300].encode())
-        os._exit(0)
+        try:
+            os.close(read)
+            _write(write, work(write))
+        finally: os._exit(0)
     os.close(write)
-    with os.fdopen(read) as file: message = file.read()
+    with os.fdopen(read, "rb") as file: data = file.read()
     os.waitpid(child, 0)
-    if message: raise OSError(message)
+    return data
 
 
 def _read_block(source: int) -> bytes:
@@ -326,18 +350,11 @@ def _read_exactly(source: int, size: int) -> bytes:
 
 def _supervised(request: bytes, private: list[int], how: str, slot: int, limits: Limits) -> bytes:
     """Run one submission in a cage of its own. Returns the bytes that came out of it, which nobody has looked into."""
-    read, write = os.pipe()
-    child = os.fork()
-    if not child:
-        try:
-            for number in (read, *private): os.close(number)
-            data = _watch(request, write, how, slot, limits)
-            while data: data = data[os.write(write, data):]
-        finally: os._exit(0)
-    os.close(write)
-    with os.fdopen(read, "rb") as file: reply = file.read()
-    os.waitpid(child, 0)
-    return reply
+    def supervise(pipe: int) -> bytes:
+        for number in private: os.close(number)
+        return _watch(request, pipe, how, slot, limits)
+
+    return _from_child(supervise)
 
 
 def _watch(request: bytes, private: int, how: str, slot: int, limits: Limits) -> bytes:
@@ -357,7 +374,7 @@ def _watch(request: bytes, private: int, how: str, slot: int, limits: Limits) ->
             _submission(asked, write, limits)
         finally: os._exit(0)
     os.close(write)
-    late = time.monotonic() + limits.cells_seconds + sum(min(q["seconds"], limits.answer_seconds) for q in asked["questions"]) + 1
+    late = time.monotonic() + limits.seconds_in_all(asked["questions"]) + 1
     parts, left = [], limits.reply_mb << 20
     while left > 0 and (wait := late - time.monotonic()) > 0 and select.select([read], [], [], wait)[0]:
         part = os.read(read, min(left, 1 << 20))
@@ -372,7 +389,7 @@ def _watch(request: bytes, private: int, how: str, slot: int, limits: Limits) ->
 def question(key: type[Key], inputs: list[dict], answer: str) -> dict:
     """What is sent into the cage of an exercise: how to ask, and on what. Nothing of what is expected."""
     code = [*map(source_of, key.helpers), source_of(key.probe)]
-    return {"id": key.id, "answer": answer, "code": code, "library": list(key.lesson_library()), "inputs": [visible(given) for given in inputs], "seconds": key.seconds}
+    return {"id": key.id, "answer": answer, "code": code, "library": list(key.library), "inputs": [visible(given) for given in inputs], "seconds": key.seconds}
 
 
 _MAIN = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from ftcourse.cage import _serve, Limits; a = json.loads(sys.argv[2]); _serve(a['how'], a['visible'], a['hidden'], a['slot'], Limits(**a['limits']))"
@@ -423,7 +440,7 @@ class Cage:
         them, or {"missing"}; under "" what broke in the cells. None of it is to be believed before it is compared."""
         library = sorted({name for q in questions for name in q["library"]})
         request = pack({"cells": cells, "questions": questions, "library": library})
-        patience = self.limits.cells_seconds + sum(q["seconds"] for q in questions) + 30
+        patience = self.limits.seconds_in_all(questions) + 30
         try:
             self.process.stdin.write(struct.pack("<Q", len(request)) + request)
             self.process.stdin.flush()
