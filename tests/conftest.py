@@ -35,3 +35,17 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+def cage_or_skip(*args, **options):
+    """A cage; the test is skipped where the system allows none."""
+    from ftcourse.cage import Cage, CageError
+
+    try: return Cage(*args, **options)
+    except CageError as error: pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def some_cage():
+    """For what builds a cage of its own: there is a way to build one here."""
+    cage_or_skip().close()

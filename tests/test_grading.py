@@ -15,6 +15,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from conftest import cage_or_skip
 from hostile import HELD, NOTEBOOKS, STUBS
 
 from ftcourse import grading
@@ -37,29 +38,17 @@ def solved(stem="03_freezing"):
     return [text for kind, text in edition(SOURCES[stem], "solutions") if kind == "code"]
 
 
-def built(how, limits):
-    try: return Cage(limits, how=how)
-    except CageError as error: pytest.skip(str(error))                # a system that allows no namespaces
-
-
 @pytest.fixture(scope="module", params=WAYS)
 def strict(request):
     """A cage with little time, for those who would take all of it."""
-    with built(request.param, STRICT) as cage:
+    with cage_or_skip(STRICT, how=request.param) as cage:
         yield cage
 
 
 @pytest.fixture(scope="module", params=WAYS)
 def cage(request):
-    with built(request.param, Limits()) as cage:
+    with cage_or_skip(how=request.param) as cage:
         yield cage
-
-
-@pytest.fixture(scope="module")
-def some_cage():
-    """For what builds its own: there is a way to build one here."""
-    try: Cage().close()
-    except CageError as error: pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")
