@@ -30,8 +30,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .assets import InputError, data_dir
-from .exercises import Key, _package, ask, pack, put_out_of_order, source_of, unpack, visible
+from .assets import InputError, data_dir, package_dir
+from .exercises import Key, ask, pack, put_out_of_order, source_of, unpack, visible
 
 # %% ../nbs/12_cage.ipynb #9ad24623
 class CageError(InputError):
@@ -136,7 +136,7 @@ def _bubblewrap(visible: list[str], hidden: list[str]) -> list[str]:
 
 def _visible() -> tuple[list[str], list[str]]:
     """What of the disk a notebook needs, and what of that it must not see."""
-    package = _package().resolve()
+    package = package_dir().resolve()
     sites = [p for p in sys.path if p.endswith(("site-packages", "dist-packages"))]
     wanted = ["/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/alternatives", "/dev/null", "/dev/zero", "/dev/urandom",
               sys.prefix, sys.base_prefix, *sites, str(package), str(data_dir())]
@@ -151,7 +151,7 @@ def _visible() -> tuple[list[str], list[str]]:
 def _enclose(slot: int) -> None:
     """The inner cage: what is forked from here on sees no other process, no network, an empty home. The library is in
     memory by now, so its source is hidden: it holds the answers."""
-    package = _package().resolve()
+    package = package_dir().resolve()
     if os.getuid() == 0:                                 # limits do not bind root
         os.setgroups([])
         os.setresgid(60000 + slot, 60000 + slot, 60000 + slot)

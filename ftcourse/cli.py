@@ -31,7 +31,7 @@ from safetensors import SafetensorError
 
 from . import __version__
 from . import assets as _assets
-from .assets import InputError, cache_dir, profile, provenance, say
+from .assets import InputError, cache_dir, profile, provenance, say, written_aside
 from ftcourse.data import (
     _LABEL_NAMES, _MAX_BYTES, _READERS, _SUFFIXES, _TASKS, _TEXT_NAMES, Task, _characters, _column, _delimiter, _few,
     _long_cells, _named_table, _no_text_file, _objects, _question, _records, _Rows, _tables, load_images, load_task,
@@ -279,11 +279,7 @@ def _picture(run: Run, report: Report, path: Path) -> None:
     axes = figure.subplots(2, 2, height_ratios=(2, 4))
     run.plot(axes[0])
     report.plot(axes[1])
-    aside = path.with_name(f".{path.name}.{os.getpid()}.png")
-    try:
-        figure.savefig(aside, dpi=110)
-        os.replace(aside, path)
-    finally: aside.unlink(missing_ok=True)
+    with written_aside(path) as aside: figure.savefig(aside, dpi=110)
 
 # %% ../nbs/13_cli.ipynb #f217216e
 def _answer(as_json: bool, result: dict, text: str) -> str:

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .assets import InputError
+from .assets import InputError, written_aside
 from .models import predict
 
 # %% ../nbs/05_evaluation.ipynb #54c73b92
@@ -219,11 +219,7 @@ def _write(report, path) -> Path:
     path = Path(path)
     meta = {key: getattr(report, key) for key in ("classes", "name", "seconds", "source", "examples", "notes", "seed")}
     data = save({"logits": report.logits, "labels": report.labels}, metadata={"ftcourse.report": json.dumps(meta)})
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        aside.write_bytes(data)
-        os.replace(aside, path)
-    finally: aside.unlink(missing_ok=True)
+    with written_aside(path) as aside: aside.write_bytes(data)
     return path
 
 

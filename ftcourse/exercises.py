@@ -14,7 +14,7 @@ import datetime
 import difflib
 import functools
 import html
-import importlib.util
+import importlib
 import inspect
 import json
 import os
@@ -30,7 +30,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from .assets import InputError
+from .assets import InputError, package_dir, written_aside
 
 # %% ../nbs/11_exercises.ipynb #27cc80be
 _MAX_BYTES, _MAX_CELLS = 20 << 20, 2000
@@ -137,27 +137,20 @@ def notebook(cells: list[tuple[str, str]]) -> str:
     return json.dumps(book, indent=1, ensure_ascii=False) + "\n"
 
 # %% ../nbs/11_exercises.ipynb #0f2eca53
+@functools.cache
 def catalogue() -> dict[str, Exercise]:
     """All exercises by their id, in the order of the course."""
-    return _catalogue(_package())
-
-
-def _package() -> Path: return Path(importlib.util.find_spec("ftcourse").origin).parent
-
-
-def sources() -> list[Path]:
-    """The source notebooks of the exercises, with solutions: in a checkout. In an installed wheel there are none."""
-    return sorted((_package().parent / "nbs" / "exercises").glob("[0-9]*.ipynb"))
-
-
-@functools.lru_cache
-def _catalogue(package: Path) -> dict[str, Exercise]:
-    written = package / "_exercises" / "catalogue.json"
+    written = package_dir() / "_exercises" / "catalogue.json"
     if written.exists():
         return {key: Exercise(**value) for key, value in json.loads(written.read_text("utf-8")).items()}
     found = {}
     for source in sources(): found |= exercises_in(read_cells(source.read_bytes(), source.name))
     return found
+
+
+def sources() -> list[Path]:
+    """The source notebooks of the exercises, with solutions: in a checkout. In an installed wheel there are none."""
+    return sorted((package_dir().parent / "nbs" / "exercises").glob("[0-9]*.ipynb"))
 
 
 def find_exercise(id: str) -> Exercise:
@@ -225,6 +218,11 @@ def unpack(data: bytes, longest: int = _MAX_TEXT):
         return _full(json.loads(data[8 : 8 + a]), tensors, 0)
     except (struct.error, ValueError, KeyError, TypeError, RecursionError, MemoryError, SafetensorError) as error:
         raise InputError(f"the answer can't be read ({type(error).__name__})") from None
+
+
+def _as_data(value):
+    """A copy, in the form in which it comes out of a cage."""
+    return unpack(pack(value))
 
 
 def _full(value, tensors: dict, depth: int):
@@ -301,7 +299,9 @@ class Draw:
 
     def choice(self, options): return self.random.choice(list(options))
 
-    def shuffled(self, options) -> list: return self.random.sample(list(options), len(list(options)))
+    def shuffled(self, options) -> list:
+        options = list(options)
+        return self.random.sample(options, len(options))
 
     def normal(self, *shape: int):
         """A float32 tensor of standard normal numbers."""
@@ -387,10 +387,10 @@ def ask(probe: Callable, answer: Callable, inputs: dict, library: tuple[str, ...
     "value" is data as `pack` allows; "changed" lists the inputs that were changed in place.
     """
     inputs = visible(inputs)
-    own = unpack(pack(inputs))
+    own = _as_data(inputs)
     try:
         with _out_of_order(library): value = probe(answer, **own)
-        value = unpack(pack(value))
+        value = _as_data(value)
     except LibraryCall as call: return {"library": str(call)}
     except Exception as error: return {"error": f"{type(error).__name__}: {error}"[:500], "line": _line(error)}
     return {"value": value, "changed": [key for key in inputs if difference(own[key], inputs[key], 0.0)]}
@@ -399,10 +399,8 @@ def ask(probe: Callable, answer: Callable, inputs: dict, library: tuple[str, ...
 @contextlib.contextmanager
 def _out_of_order(library: tuple[str, ...]):
     """The functions of the library that are named raise `LibraryCall`, wherever they were imported to."""
-    kept = {}
-    try:
-        kept = put_out_of_order(library)
-        yield
+    kept = put_out_of_order(library)
+    try: yield
     finally:
         for function, code in kept.items(): function.__code__ = code
 
@@ -489,7 +487,7 @@ def _complaint(key: type[Key], given: dict, reply: dict) -> str | None:
     if "missing" in reply: return reply["missing"]
     if "error" in reply: return f"your code stops with {reply['error']}" + (f" ({reply['line']})" if reply.get("line") else "")
     value = reply.get("value")
-    if key.why: wrong = key.why(value, **unpack(pack(given)))
+    if key.why: wrong = key.why(value, **_as_data(given))
     else: wrong = difference(value, _value(key, key.answer, given), key.tolerance)
     if not wrong:
         changed = [] if key.may_change else reply.get("changed")
@@ -506,7 +504,7 @@ def _value(key: type[Key], function: Callable, given: dict):
     """What a trusted function gives, in the form that a reply has."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return unpack(pack(key.probe(function, **unpack(pack(visible(given))))))
+        return _as_data(key.probe(function, **_as_data(visible(given))))
 
 
 def _short(reply: dict, longest: int = 300) -> str:
@@ -533,7 +531,7 @@ def check(id: str, answer: Callable) -> Verdict:
         raise InputError(f'check("{id}", …) takes the function {exercise.answer} itself, and got {_a(answer)}: leave out the parentheses after its name')
     inputs = draw_inputs(key, secrets.token_hex(8))
     verdict = judge(key, inputs, [ask(key.probe, answer, given, key.lesson_library()) for given in inputs])
-    state = _state(id)
+    state = _states().get(id, {})
     solved = state.get("solved") or (datetime.date.today().isoformat() if verdict else None)
     _remember(id, tries=state.get("tries", 0) + 1, solved=solved)
     if verdict: verdict.explanation = exercise.explanation
@@ -554,7 +552,7 @@ def hint(id: str) -> Text:
     if os.environ.get("FTCOURSE_CAGED"): return Text("")
     exercise = find_exercise(id)
     if not exercise.hints: return Text(f"There is no hint for {id}.")
-    shown = min(_state(id).get("hints", 0) + 1, len(exercise.hints))
+    shown = min(_states().get(id, {}).get("hints", 0) + 1, len(exercise.hints))
     _remember(id, hints=shown)
     return Text(f"**Hint {shown} of {len(exercise.hints)}.** {exercise.hints[shown - 1]}")
 
@@ -587,29 +585,23 @@ def progress(lesson: str | None = None) -> Progress:
     if os.environ.get("FTCOURSE_CAGED"): return Progress([])
     known = {id: e for id, e in catalogue().items() if lesson is None or id.partition(".")[0] == lesson}
     if not known: raise InputError(f"no exercises of {lesson!r}: there are {', '.join(dict.fromkeys(id.partition('.')[0] for id in catalogue()))}")
-    states = {id: _state(id) for id in known}
-    return Progress([{"id": id, "title": e.title, "points": e.points, "tries": states[id].get("tries", 0),
-                      "solved": states[id].get("solved")} for id, e in known.items()])
+    states = _states()
+    nothing = {"tries": 0, "solved": None}
+    return Progress([nothing | states.get(id, {}) | {"id": id, "title": e.title, "points": e.points} for id, e in known.items()])
 
 
 _PROGRESS = Path(".ftcourse") / "progress.json"
 
 
-def _states() -> dict:
+def _states() -> dict[str, dict]:
+    """What is remembered of each exercise: "tries", "solved", "hints". A file that can't be read is as good as none."""
     try: states = json.loads(_PROGRESS.read_text("utf-8"))
     except (OSError, ValueError): return {}
-    return states if isinstance(states, dict) else {}
-
-
-def _state(id: str) -> dict:
-    state = _states().get(id)
-    return state if isinstance(state, dict) else {}
+    return {id: state for id, state in states.items() if isinstance(state, dict)} if isinstance(states, dict) else {}
 
 
 def _remember(id: str, **facts) -> None:
     states = _states()
-    states[id] = _state(id) | facts
+    states[id] = states.get(id, {}) | facts
     _PROGRESS.parent.mkdir(exist_ok=True)
-    aside = _PROGRESS.with_suffix(f".{os.getpid()}")
-    aside.write_text(json.dumps(states, indent=1), "utf-8")
-    aside.replace(_PROGRESS)
+    with written_aside(_PROGRESS) as aside: aside.write_text(json.dumps(states, indent=1), "utf-8")

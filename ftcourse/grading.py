@@ -27,14 +27,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 
-from .assets import InputError
+from .assets import InputError, package_dir
 from .cage import Cage, Limits, question
 from ftcourse.exercises import (
-    EDITIONS, Exercise, _EXERCISE, _package, _prose, catalogue, draw_inputs, edition, exercises_in, find_key, judge, notebook, read_cells, sources,
+    EDITIONS, Exercise, _EXERCISE, _MAX_BYTES, _prose, catalogue, draw_inputs, edition, exercises_in, find_key, judge, notebook, read_cells, sources,
 )
 
 # %% ../nbs/12_grading.ipynb #9a1e3c4c
-_MOST, _LARGEST = 10_000, 20 << 20
+_MOST = 10_000
 
 
 @dataclass
@@ -70,7 +70,7 @@ def _in_folder(folder: Path) -> Iterator[Submission]:
 
 def _file(path: Path, name: str) -> Submission:
     def read() -> bytes:
-        with os.fdopen(_opened(path), "rb") as file: return _within(file.read(_LARGEST + 1))
+        with os.fdopen(_opened(path), "rb") as file: return _within(file.read(_MAX_BYTES + 1))
     return Submission(name, read)
 
 
@@ -83,7 +83,7 @@ def _opened(path: Path) -> int:
 
 
 def _within(data: bytes) -> bytes:
-    if len(data) > _LARGEST: raise InputError("not read: larger than 20 MB")
+    if len(data) > _MAX_BYTES: raise InputError("not read: larger than 20 MB")
     return data
 
 
@@ -102,7 +102,7 @@ def _member(path: Path, member: zipfile.ZipInfo) -> bytes:
     if ".." in parts or member.filename.startswith(("/", "\\")) or ":" in member.filename: raise InputError("not read: its name leads out of the zip file")
     if stat.S_ISLNK(member.external_attr >> 16): raise InputError("not read: a symbolic link")
     try:
-        with zipfile.ZipFile(path) as archive, archive.open(member) as file: return _within(file.read(_LARGEST + 1))
+        with zipfile.ZipFile(path) as archive, archive.open(member) as file: return _within(file.read(_MAX_BYTES + 1))
     except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError, ValueError, zipfile.zlib.error) as error:
         raise InputError(f"not read: {error}") from None
 
@@ -324,7 +324,7 @@ def release(out: Path | str, editions: tuple[str, ...] | None = None, format: st
     if format == "nbgrader":
         for source in sources(): files[Path("source", source.stem, source.name)] = nbgrader_notebook(read_cells(source.read_bytes()))
     elif not sources():
-        for file in sorted((_package() / "_exercises").glob("*.ipynb")): files[Path("learner", file.name)] = file.read_text("utf-8")
+        for file in sorted((package_dir() / "_exercises").glob("*.ipynb")): files[Path("learner", file.name)] = file.read_text("utf-8")
     else:
         for kind in editions or EDITIONS:
             for source in sources(): files[Path(kind, source.name)] = notebook(edition(read_cells(source.read_bytes()), kind))

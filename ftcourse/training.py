@@ -26,7 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .assets import InputError, cache_dir, progress_bar, say
+from .assets import InputError, cache_dir, progress_bar, say, written_aside
 from .data import Task, augment, lengths, mix, pieces, windows
 from .freezing import _index, audit, boundary, freeze, param_groups
 from .models import Hidden, Preprocess, TextPreprocess, save_model, stages
@@ -555,12 +555,7 @@ def recipe_from(values: dict) -> Recipe:
 
 def _write(path: Path, text: str):
     """Write a text file in one piece: aside, then renamed."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        aside.write_text(text)
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with written_aside(path) as aside: aside.write_text(text)
 
 # %% ../nbs/04_training.ipynb #f447b803
 def environment() -> dict:
@@ -605,12 +600,8 @@ def _save_state(path: Path, phase, next_epoch: int, run: Run):
     scaler = phase.accelerator.scaler
     position = {"next_epoch": next_epoch, "history": run.history, "seconds": run.seconds,
                 "scaler": scaler.state_dict() if scaler is not None else None}
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        aside.write_bytes(save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, {"position": json.dumps(position)}))
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    data = save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, {"position": json.dumps(position)})
+    with written_aside(path) as aside: aside.write_bytes(data)
 
 
 def _load_state(path: Path) -> tuple[dict, dict]:
