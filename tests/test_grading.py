@@ -1,6 +1,7 @@
 """Marks that can be trusted: honest notebooks get theirs, hostile ones get nothing and harm nothing."""
 
 import csv
+import importlib.util
 import json
 import os
 import resource
@@ -234,11 +235,16 @@ def test_unsafe_says_so_in_its_first_line(tmp_path, monkeypatch):
 
 def test_memory_stays_flat_and_no_process_is_left(cage):
     for _ in range(3): grade_one(handed_in(solved()), cage, "s")
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before, others = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, children()
     for _ in range(10): grade_one(handed_in(solved()), cage, "s")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 30_000              # in KiB
-    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
-    if children.exists(): assert len(children.read_text().split()) <= 2
+    assert children() == others
+
+
+def children():
+    """The processes that this one has begun: the cages, and what other tests keep."""
+    listed = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
+    return listed.read_text().split() if listed.exists() else []
 
 
 # ---------------------------------------------------------------------------------------------- editions
@@ -274,7 +280,7 @@ def nbgrader(*args, cwd):
 
 def test_nbgrader_itself_takes_them(tmp_path):
     """With nbgrader installed: it validates our notebook, makes the learner's from it, and fails that one."""
-    pytest.importorskip("nbgrader")
+    if not importlib.util.find_spec("nbgrader"): pytest.skip("nbgrader is not installed")     # not imported here: it patches distutils
     release(tmp_path, format="nbgrader")
     done = nbgrader("validate", "source/03_freezing/03_freezing.ipynb", cwd=tmp_path)
     assert "Success" in done.stdout, done.stdout + done.stderr
