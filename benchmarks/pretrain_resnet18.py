@@ -1,10 +1,11 @@
 """Pretrain the bundled ResNet-18 on Tiny ImageNet: `python benchmarks/pretrain_resnet18.py IMAGES --compare`.
 
 IMAGES is a folder of train-*.npz and val.npz (`webp`: files end to end, `offsets`: where each begins, `labels`) and
-wnids.txt. `--compare` first trains three networks briefly, which learn from the labels alone, from a teacher's logits
-beside them, and from a teacher's features beside them, and measures how well each transfers; the long run takes the
-`--targets` that won. The teacher is MobileNetV2 with ImageNet weights. Interrupted, the same command goes on after the
-last finished epoch. Written are DIR/model.safetensors (half precision) and DIR/history.json.
+wnids.txt. `--compare` first trains four networks briefly, which learn from the labels alone, and from a teacher's
+logits, features or both beside them, and measures how well each transfers; the long run takes the `--targets` that won.
+The teacher is MobileNetV2 with ImageNet weights; it sees the same crop as the student, sharp and at twice the size.
+Interrupted, the same command goes on after the last state that was written: after an epoch, a minute or more apart.
+Written are DIR/model.safetensors (half precision) and DIR/history.json. Meant for a GPU; on two cores reckon in days.
 """
 
 import argparse
@@ -29,11 +30,11 @@ from ftcourse.models import Preprocess, predict
 from ftcourse.training import environment, lr_factor
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-EPOCHS = (40,) * 3 + (48,) * 6 + (56,) * 3 + (64,) * 4  # the images' side in pixels, epoch by epoch
-CONTEST = (40,) * 3                                    # of 38,400 images
-BATCH, LR, DECAY, SMOOTHING, CROP = 128, 2e-3, 0.05, 0.1, 8
+SIDES = ((48, 0.4), (56, 0.7), (64, 1.0))              # the images' side in pixels, until which share of the epochs
+BATCH, LR, DECAY, SMOOTHING = 1024, 3e-3, 0.05, 0.1
+AREA, RATIO, COARSE, COLOUR = (0.35, 1.0), (3 / 4, 4 / 3), 0.5, 0.2
 TEACHER, TEACHER_SIZE, TEMPERATURE = "mobilenet_v2", 128, 2.0
-TARGETS = ("labels", "logits", "features")
+TARGETS = ("labels", "logits", "features", "both")
 
 
 def decoded(folder: Path, part: str, work: Path) -> Split:
@@ -63,54 +64,82 @@ def _pixels(file: bytes) -> np.ndarray:
         return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
 
 
-@torch.inference_mode()
-def taught(split: Split, work: Path) -> torch.Tensor:
-    """The teacher's features, the mean over an image and its mirror image: float16 N x 1280, kept in `work`."""
-    path = work / "teacher.npy"
-    if not path.exists():
-        teacher = load_model(TEACHER, weights="imagenet", size=TEACHER_SIZE).to(DEVICE)
-        teacher.classifier = nn.Identity()
-        teacher.classes = [""] * 1280                    # what comes out of `predict` is 1280 features, not logits
-        features = np.empty((len(split), 1280), np.float16)
-        with progress_bar(len(split), "teacher") as bar:
-            for at in range(0, len(split), 256):
-                images = split.inputs[at : at + 256]
-                both = predict(teacher, torch.cat([images, images.flip(3)]), batch_size=512)
-                features[at : at + 256] = both.view(2, len(images), -1).mean(0).numpy()
-                bar.update(len(images))
-        np.save(work / "partial.npy", features)
-        (work / "partial.npy").rename(path)
-    return torch.from_numpy(np.load(path, allow_pickle=False))
+def sides(epochs: int) -> list[int]:
+    """The side of the images in each epoch."""
+    return [next(side for side, share in SIDES if epoch < round(share * epochs)) for epoch in range(epochs)]
+
+
+def cropped(images: torch.Tensor, draws: torch.Generator) -> torch.Tensor:
+    """A random piece of each image at the image's size, half of them mirrored: uint8 N x 3 x H x W in and out.
+
+    Source: Szegedy et al. 2015, with a smallest area for images of 64 pixels.
+    """
+    low, high = torch.tensor(RATIO).log()
+    area, ratio, x, y = torch.rand(4, len(images), device=images.device, generator=draws)
+    area, ratio = AREA[0] + (AREA[1] - AREA[0]) * area, (low + (high - low) * ratio).exp()
+    width, height = (area * ratio).sqrt().clamp_max(1), (area / ratio).sqrt().clamp_max(1)
+    turn = torch.zeros(len(images), 2, 3, device=images.device)
+    turn[:, 0, 0], turn[:, 1, 1] = width, height
+    turn[:, 0, 2], turn[:, 1, 2] = (1 - width) * (2 * x - 1), (1 - height) * (2 * y - 1)
+    grid = F.affine_grid(turn, list(images.shape), align_corners=False)
+    pieces = F.grid_sample(images.float(), grid, padding_mode="reflection", align_corners=False)
+    return augment(pieces.round().to(torch.uint8), flip=True, colour=COLOUR, generator=draws)
+
+
+def coarse(images: torch.Tensor, draws: torch.Generator) -> torch.Tensor:
+    """A share of the images at half their resolution, as small photographs are that were enlarged: uint8 in and out."""
+    chosen = torch.rand(len(images), 1, 1, 1, device=images.device, generator=draws) < COARSE
+    scale = lambda x, side: F.interpolate(x, (side, side), mode="bilinear", antialias=True)
+    small = scale(scale(images.float(), images.shape[-1] // 2), images.shape[-1])
+    return torch.where(chosen, small.round().to(torch.uint8), images)
+
+
+class Teacher(nn.Module):
+    """MobileNetV2 with ImageNet weights: what it makes of images, and what its own head makes of that."""
+
+    def __init__(self):
+        super().__init__()
+        network = load_model(TEACHER, weights="imagenet", size=TEACHER_SIZE).requires_grad_(False).eval()
+        self.scale, self.head = network.preprocess, network.classifier[-1]
+        network.classifier = nn.Identity()
+        self.body = network.to(memory_format=torch.channels_last)
+
+    @torch.no_grad()
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """uint8 N x 3 x H x W to features, N x 1280."""
+        return self.body(self.scale(images))
 
 
 class Lesson(nn.Module):
     """A student with what it is asked: the label, and what the teacher makes of the same image."""
 
-    def __init__(self, classes: list[str], features: torch.Tensor, targets: str, seed: int):
+    def __init__(self, classes: list[str], some: torch.Tensor, targets: str, seed: int):
+        """`some`: images, uint8, by which the teacher's features are brought to mean 0 and deviation 1."""
         super().__init__()
         self.student = load_model("resnet18", classes=classes, weights=None, size=64, seed=seed)
         self.student.fc, width = nn.Identity(), self.student.fc.in_features
+        self.targets = targets
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            self.label = nn.Linear(width, len(classes))
-            if targets != "labels": self.guess = nn.Linear(width, {"logits": 1000, "features": 1280}[targets])
-        self.targets = targets
-        some = features[:10_000].float()
-        self.register_buffer("mean", some.mean(0), persistent=False)
-        self.register_buffer("std", some.std(0) + 1e-3, persistent=False)
-        teacher = load_model(TEACHER, weights="imagenet", size=TEACHER_SIZE).classifier[-1].requires_grad_(False)
-        self.teacher_head = [teacher.to(DEVICE)]         # in a list: it is no part of this module's state
+            self.label, self.logits, self.features = (nn.Linear(width, n) for n in (len(classes), 1000, 1280))
+        self.teacher = [] if targets == "labels" else [Teacher().to(some.device)]     # in a list: it is not saved
+        known = self.teacher[0](some).float() if self.teacher else torch.zeros(2, 1280)
+        self.register_buffer("mean", known.mean(0))
+        self.register_buffer("std", known.std(0) + 1e-3)
 
-    def loss(self, x: torch.Tensor, labels: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-        """x: float N x 3 x S x S; labels: int64 N; features: N x 1280, of the teacher."""
+    def loss(self, x: torch.Tensor, labels: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+        """x: float N x 3 x S x S; labels: int64 N; images: the same ones for the teacher, uint8 N x 3 x H x W."""
         hidden = self.student(x)                         # N x 512
         loss = F.cross_entropy(self.label(hidden), labels, label_smoothing=SMOOTHING)
         if self.targets == "labels": return loss
-        guess = self.guess(hidden)
-        if self.targets == "features": return loss + 4 * F.mse_loss(guess, (features - self.mean) / self.std)
-        wanted = F.log_softmax(self.teacher_head[0](features) / TEMPERATURE, 1)
-        guess = F.log_softmax(guess / TEMPERATURE, 1)    # times T squared: Hinton et al. 2015
-        return loss + TEMPERATURE**2 * F.kl_div(guess, wanted, log_target=True, reduction="batchmean")
+        known = self.teacher[0](images)
+        if self.targets in ("features", "both"):
+            loss = loss + 4 * F.mse_loss(self.features(hidden).float(), (known.float() - self.mean) / self.std)
+        if self.targets in ("logits", "both"):           # times T squared: Hinton et al. 2015
+            wanted = F.log_softmax(self.teacher[0].head(known).float() / TEMPERATURE, 1)
+            guess = F.log_softmax(self.logits(hidden).float() / TEMPERATURE, 1)
+            loss = loss + TEMPERATURE**2 * F.kl_div(guess, wanted, log_target=True, reduction="batchmean")
+        return loss
 
     def network(self) -> nn.Module:
         """The student with its own head for the labels: what is kept."""
@@ -121,41 +150,45 @@ class Lesson(nn.Module):
         return model
 
 
-def pretrain(train: Split, valid: Split, features: torch.Tensor, sizes: tuple[int, ...], targets: str, work: Path,
+def pretrain(train: Split, valid: Split, epochs: int, targets: str, work: Path,
              seed: int = 0) -> tuple[nn.Module, list[dict]]:
-    """Train with one epoch for each of `sizes`: the network, and a record an epoch. Goes on where it stopped."""
+    """Train for so many epochs: the network, and a record an epoch. Goes on where it stopped."""
     work.mkdir(parents=True, exist_ok=True)
-    lesson = Lesson(train.classes, features, targets, seed).to(DEVICE, memory_format=torch.channels_last)
+    pixels, labels = train.inputs.to(DEVICE), train.labels.to(DEVICE)
+    lesson = Lesson(train.classes, pixels[:512], targets, seed).to(DEVICE, memory_format=torch.channels_last)
     decayed = [p for p in lesson.parameters() if p.ndim > 1]
     groups = [{"params": decayed, "weight_decay": DECAY},
               {"params": [p for p in lesson.parameters() if p.ndim == 1], "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=LR, fused=True)
     history = _load(work / "state.safetensors", lesson, optimizer)
-    steps = -(-len(train) // BATCH)
-    for epoch, size in list(enumerate(sizes))[len(history):]:
+    steps, saved = len(train) // BATCH, time.monotonic()
+    for epoch, size in list(enumerate(sides(epochs)))[len(history):]:
         began, worked, total = time.perf_counter(), time.process_time(), 0.0
-        draws = torch.Generator().manual_seed(seed * 1000 + epoch)
-        order, scale = torch.randperm(len(train), generator=draws), Preprocess(size)
+        draws = torch.Generator(DEVICE).manual_seed(seed * 1000 + epoch)
+        order, scale = torch.randperm(len(train), generator=draws, device=DEVICE), Preprocess(size)
         lesson.train()
-        with progress_bar(len(train), f"{targets}, epoch {epoch + 1} of {len(sizes)}, {size} px") as bar:
-            for step, rows in enumerate(order.split(BATCH)):
+        with progress_bar(steps * BATCH, f"{targets}, epoch {epoch + 1} of {epochs}, {size} px") as bar:
+            for step, rows in enumerate(order[: steps * BATCH].split(BATCH)):
                 for group in optimizer.param_groups:
-                    group["lr"] = LR * lr_factor(epoch * steps + step, len(sizes) * steps, schedule="linear")
-                images = augment(train.inputs[rows], flip=True, crop=CROP, generator=draws).to(DEVICE)
+                    group["lr"] = LR * lr_factor(epoch * steps + step, epochs * steps)
+                images = cropped(pixels[rows], draws)
                 with torch.autocast(DEVICE.type, torch.bfloat16, enabled=DEVICE.type == "cuda"):
-                    loss = lesson.loss(scale(images), train.labels[rows].to(DEVICE), features[rows].to(DEVICE).float())
+                    loss = lesson.loss(scale(coarse(images, draws)), labels[rows], images)
                 loss.backward()
                 optimizer.step()
                 optimizer.zero_grad()
-                total += loss.detach() * len(rows)
+                total += loss.detach()
                 bar.update(len(rows))
+        record = {"epoch": epoch, "size": size, "train_loss": round(float(total) / steps, 4),
+                  "train_seconds": round(time.perf_counter() - began, 1)}
         report = evaluate(lesson.network().to(DEVICE), valid, name="valid", progress="validation")
-        record = {"epoch": epoch, "size": size, "train_loss": round(float(total) / len(train), 4),
-                  "valid_accuracy": round(report.accuracy, 4), "seconds": round(time.perf_counter() - began, 1),
-                  "cpu_seconds": round(time.process_time() - worked, 1)}
+        record |= {"valid_accuracy": round(report.accuracy, 4), "seconds": round(time.perf_counter() - began, 1),
+                   "cpu_seconds": round(time.process_time() - worked, 1)}
         if not np.isfinite(record["train_loss"]): raise SystemExit(f"the loss is not finite in epoch {epoch + 1}")
         history.append(record)
-        _save(work / "state.safetensors", lesson, optimizer, history)
+        if len(history) == epochs or time.monotonic() - saved > 60:
+            _save(work / "state.safetensors", lesson, optimizer, history)
+            saved = time.monotonic()
         print(targets, json.dumps(record), flush=True)
     return lesson.network(), history
 
@@ -175,8 +208,9 @@ def _load(path: Path, lesson: Lesson, optimizer) -> list[dict]:
         state, history = {key: file.get_tensor(key) for key in file.keys()}, json.loads(file.metadata()["history"])
     lesson.load_state_dict({k.removeprefix("lesson/"): v for k, v in state.items() if k.startswith("lesson/")})
     for name, p in lesson.named_parameters():
-        slots = ("step", "exp_avg", "exp_avg_sq")
-        optimizer.state[p] = {slot: state[f"{slot}/{name}"].to(DEVICE if slot != "step" else "cpu") for slot in slots}
+        slots = {slot: state.get(f"{slot}/{name}") for slot in ("step", "exp_avg", "exp_avg_sq")}
+        if slots["step"] is None: continue                # a head that these targets don't use
+        optimizer.state[p] = {slot: value.to(DEVICE) for slot, value in slots.items()}
     return history
 
 
@@ -194,14 +228,12 @@ def probe(model: nn.Module, task: Task) -> float:
     return float(cross_val_score(classifier, features.numpy(), labels.numpy(), cv=5).mean())
 
 
-def contest(train: Split, valid: Split, features: torch.Tensor, work: Path) -> dict:
-    """Train briefly with each kind of target: three epochs of 38,400 images at 40 pixels. Accuracy, here and there."""
-    draws = torch.Generator().manual_seed(7)
-    rows, task, results = torch.randperm(len(train), generator=draws)[:38_400], load_task("cifar10"), {}
-    some, part = valid.subset(torch.arange(0, len(valid), 4)), train.subset(rows)
+def contest(train: Split, valid: Split, epochs: int, work: Path) -> dict:
+    """Train briefly with each kind of target: accuracy on its own validation images, and of a probe on CIFAR-10's."""
+    task, results = load_task("cifar10"), {}
     for targets in TARGETS:
-        model, history = pretrain(part, some, features[rows], CONTEST, targets, work / f"contest-{targets}")
-        results[targets] = {**history[-1], "images": len(part), "cifar10_probe": round(probe(model, task), 4)}
+        model, history = pretrain(train, valid, epochs, targets, work / f"contest-{targets}")
+        results[targets] = {**history[-1], "epochs": epochs, "cifar10_probe": round(probe(model, task), 4)}
         print(targets, json.dumps(results[targets]), flush=True)
     return results
 
@@ -211,22 +243,27 @@ def main() -> None:
     parser.add_argument("images", type=Path)
     parser.add_argument("--work", type=Path, default=Path("pretraining"), help="for what is kept between runs")
     parser.add_argument("--out", type=Path, default=data_dir() / "resnet18-tinyimagenet")
-    parser.add_argument("--compare", action="store_true", help="measure the three kinds of targets first")
+    parser.add_argument("--epochs", type=int, default=80)
+    parser.add_argument("--compare", type=int, nargs="?", const=6, metavar="EPOCHS",
+                        help="measure the four kinds of targets first, in so many epochs each (6)")
     parser.add_argument("--targets", choices=TARGETS, help="what the student learns from; default: the best")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     train, valid = decoded(args.images, "train", args.work), decoded(args.images, "val", args.work)
-    features, results = taught(train, args.work), args.work / "contest.json"
-    if args.compare and not results.exists(): results.write_text(json.dumps(contest(train, valid, features, args.work)))
+    results = args.work / "contest.json"
+    if args.compare and not results.exists():
+        results.write_text(json.dumps(contest(train, valid, args.compare, args.work)))
     measured = json.loads(results.read_text()) if results.exists() else {}
-    targets = args.targets or max(measured, key=lambda t: measured[t]["cifar10_probe"], default="logits")
-    model, history = pretrain(train, valid, features, EPOCHS, targets, args.work / f"long-{targets}", args.seed)
+    targets = args.targets or max(measured, key=lambda t: measured[t]["cifar10_probe"], default="both")
+    model, history = pretrain(train, valid, args.epochs, targets, args.work / f"long-{targets}", args.seed)
     args.out.mkdir(parents=True, exist_ok=True)
     save_model(model.half(), args.out / "model.safetensors")
     record = {"targets": targets, "seed": args.seed, "batch": BATCH, "lr": LR, "weight_decay": DECAY,
-              "label_smoothing": SMOOTHING, "crop": CROP, "teacher": TEACHER, "teacher_size": TEACHER_SIZE,
-              "temperature": TEMPERATURE, "epochs": history, "contest": measured, "environment": environment()}
+              "label_smoothing": SMOOTHING, "area": AREA, "ratio": RATIO, "coarse": COARSE, "colour": COLOUR,
+              "teacher": TEACHER, "teacher_size": TEACHER_SIZE, "temperature": TEMPERATURE, "epochs": history,
+              "cifar10_probe": round(probe(model.float(), load_task("cifar10")), 4), "contest": measured,
+              "environment": environment()}
     (args.out / "history.json").write_text(json.dumps(record, indent=1) + "\n")
 
 

@@ -26,13 +26,14 @@ from ftcourse.data import Split, windows
 from ftcourse.training import default_recipe, environment
 
 HERE = Path(__file__).parent
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def count_words(train: Split, test: Split) -> Report:
     """TF-IDF of words and pairs of words with a logistic regression, its strength chosen inside the training split."""
     counter = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2)
     fit = make_pipeline(counter, LogisticRegression(max_iter=1000))
-    search = GridSearchCV(fit, {"logisticregression__C": [1, 3, 10, 30]}, scoring="neg_log_loss", cv=3)
+    search = GridSearchCV(fit, {"logisticregression__C": [1, 3, 10, 30]}, scoring="neg_log_loss", cv=3, n_jobs=-1)
     search.fit(train.inputs, train.labels)
     return Report(torch.from_numpy(search.predict_log_proba(test.inputs)), test.labels, test.classes)
 
@@ -46,6 +47,7 @@ def read(model: nn.Module, ids, batches: list, longest: int | None) -> tuple[int
         if longest: x = {key: F.pad(value, (0, longest - value.shape[1])) for key, value in x.items()}
         model(**x)
         tokens += x["input_ids"].numel()
+    if model.device.type == "cuda": torch.cuda.synchronize()
     return tokens, time.perf_counter() - began
 
 
@@ -78,7 +80,7 @@ def trained(name: str, size: int | None, work: Path, given: dict) -> tuple[Task,
 
 def measure(task: Task, run: Run) -> None:
     """The network, what padding costs it, and the baseline; told one after the other."""
-    model = run.model()
+    model = run.model().to(DEVICE)
     network = evaluate(model, task.test)
     result = {
         "task": task.name, "examples": {part: len(getattr(task, part)) for part in ("train", "valid", "test")},

@@ -7,21 +7,20 @@ seed cuts train and validation anew and draws head and order anew; the test imag
 Interrupted, the same command goes on with the first result that is missing.
 """
 
-import argparse
 import json
-import statistics
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
+from resumable import arguments, measured, table
 
 from ftcourse import Recipe, evaluate, finetune, load_model, load_task
 from ftcourse.training import default_recipe, environment
 
 OUT = Path(__file__).with_suffix(".json")
 PROBE = Recipe(epochs=20, freeze="head", batch_size=128, lr=3e-3, flip=True, views=2)
-WHOLE = Recipe(epochs=10, freeze="none", batch_size=64, lr=1e-3, layer_decay=0.8, flip=True, crop=4,
+WHOLE = Recipe(epochs=30, freeze="none", batch_size=64, lr=1e-3, layer_decay=0.8, flip=True, crop=4,
                label_smoothing=0.1)
 LONG = replace(WHOLE, epochs=3 * WHOLE.epochs)
 DEFAULT = default_recipe()
@@ -40,44 +39,21 @@ def measure(start: str, way: str, seed: int, work: Path) -> dict:
     began = time.perf_counter()
     folder = work / f"{start} {way} {seed}".replace(",", "").replace(" ", "-")
     run = finetune(model, task, replace(ways[way], seed=seed), folder)
-    report = evaluate(run.model(), task.test)
+    report = evaluate(model, task.test)               # finetune leaves it with its best weights
     best = max(row["valid_accuracy"] for row in run.history)
     return {"start": start, "way": way, "seed": seed, "test": report.accuracy, "valid": best,
             "seconds": round(time.perf_counter() - began, 1)}
 
 
-def table(rows: list[dict]) -> list[dict]:
-    """Mean, standard deviation and seconds over the seeds, for each start and way."""
-    out = []
-    for start, way in dict.fromkeys((row["start"], row["way"]) for row in rows):
-        some = [row for row in rows if (row["start"], row["way"]) == (start, way)]
-        tests = [row["test"] for row in some]
-        out.append({"start": start, "way": way, "n": len(some), "mean": round(statistics.mean(tests), 4),
-                    "sd": round(statistics.stdev(tests), 4) if len(some) > 1 else None,
-                    "seconds": statistics.median(row["seconds"] for row in some)})
-    return out
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, required=True, help="for the runs and what is measured so far")
-    parser.add_argument("--seeds", type=int, default=5)
-    args = parser.parse_args()
-    args.work.mkdir(parents=True, exist_ok=True)
-    kept = args.work / "rows.jsonl"
-    rows = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
-    done = {(row["start"], row["way"], row["seed"]) for row in rows}
-    todo = [(start, way, seed) for seed in range(args.seeds) for start in STARTS for way in STARTS[start][3]]
-    for start, way, seed in todo:
-        if (start, way, seed) in done: continue
-        rows.append(measure(start, way, seed, args.work))
-        with kept.open("a") as file: file.write(json.dumps(rows[-1]) + "\n")
-        print(json.dumps(rows[-1]), flush=True)
-        recipes = {f"{s}, {w}": asdict(recipe) for s, (_, _, _, ways) in STARTS.items() for w, recipe in ways.items()}
-        record = {"table": table(rows), "rows": rows, "recipes": recipes, "environment": environment(),
+    args, names = arguments(__doc__), ("start", "way")
+    todo = [(start, way, seed) for seed in args.seeds for start in STARTS for way in STARTS[start][3]]
+    recipes = {f"{s}, {w}": asdict(recipe) for s, (_, _, _, ways) in STARTS.items() for w, recipe in ways.items()}
+    for rows in measured(todo, (*names, "seed"), lambda *case: measure(*case, args.work), args.work):
+        record = {"table": table(rows, names), "rows": rows, "recipes": recipes, "environment": environment(),
                   "threads": torch.get_num_threads()}
-        OUT.write_text(json.dumps(record, indent=1) + "\n")
-    print(json.dumps(table(rows), indent=1))
+        if rows: OUT.write_text(json.dumps(record, indent=1) + "\n")
+    print(json.dumps(table(rows, names), indent=1))
 
 
 if __name__ == "__main__":

@@ -301,10 +301,11 @@ def _silence() -> None:
 def _warm_up() -> None:
     """Import and use once what notebooks use, with a single thread: a process with threads can't be forked safely."""
     import matplotlib.pyplot  # noqa: F401
+    import scipy.stats  # noqa: F401
     import torch
     import torchvision  # noqa: F401
 
-    from ftcourse import data, evaluation, exercises, freezing, models, training  # noqa: F401
+    from ftcourse import data, evaluation, exercises, freezing, mistakes, models, strategies, training  # noqa: F401
 
     torch.set_num_threads(1)
     torch.nn.Linear(2, 2)(torch.zeros(1, 2)).sum().backward()

@@ -31,13 +31,14 @@ from safetensors import SafetensorError
 
 from . import __version__
 from . import assets as _assets
-from .assets import InputError, cache_dir, profile, provenance, say, written_aside
+from .assets import InputError, cache_dir, is_here, is_main_process, profile, provenance, say, written_aside
 from ftcourse.data import (
     _LABEL_NAMES, _MAX_BYTES, _READERS, _SUFFIXES, _TASKS, _TEXT_NAMES, Task, _characters, _column, _delimiter, _few,
     _long_cells, _named_table, _no_text_file, _objects, _question, _records, _Rows, _tables, load_images, load_task,
 )
 from .evaluation import Report, compare, evaluate
 from .freezing import boundary, freeze
+from .lab import place, start, told
 from .models import Preprocess, TextPreprocess, _is_text, _names, load_model, predict, stages
 from .training import Diverged, Recipe, Run, _check_fit, default_recipe, environment, finetune
 
@@ -195,6 +196,7 @@ def _train(folder: Path, command: dict, recipe: Recipe, size: int, resume: bool 
         command = command | {"size": network.spec["size"]}
         if resume and Run.load(folder).info["status"] == "complete": run = Run.load(folder)
         else: run = _fit(folder, command, data, network, recipe, resume)
+        if not is_main_process(): sys.exit()                  # of several processes one evaluates and answers
         report = evaluate(run.model(), data.test, progress="test, after")
     except KeyboardInterrupt:
         say(_after_interrupt(folder))
@@ -211,7 +213,7 @@ def _train(folder: Path, command: dict, recipe: Recipe, size: int, resume: bool 
 
 def _fit(folder: Path, command: dict, data: Task, network, recipe: Recipe, resume: bool) -> Run:
     """Train in `folder`; a new run first measures what the network knows before."""
-    if resume: return finetune(network, data, recipe, folder, resume=True)
+    if resume or not is_main_process(): return finetune(network, data, recipe, folder, resume=resume)
     before = evaluate(network, data.test, progress="test, before")
     info = {"command": command, "before": {"accuracy": before.accuracy, "interval": list(before.interval)}}
     return finetune(network, data, recipe, folder, info=info)
@@ -605,7 +607,7 @@ def _list_assets(names: tuple[str, ...] = (), /, json: bool = False) -> str:
     if names:
         rows = [provenance(name) | {"path": str(_assets.fetch(name))} for name in names]
         return _answer(json, {"fetched": rows}, "\n".join(f"{_origin(row)}\n  {_home(row['path'])}" for row in rows))
-    rows = [{"name": a.name, "bytes": a.size, "licence": a.licence, "sha256": a.sha256, "here": _is_here(a),
+    rows = [{"name": a.name, "bytes": a.size, "licence": a.licence, "sha256": a.sha256, "here": is_here(a),
              "sources": [str(source) for source in a.sources], "note": a.note} for a in _assets.assets().values()]
     lines = [f"{'name':24s} {'MB':>7s}  {'here':4s} licence and first source"]
     lines += [f"{r['name']:24s} {r['bytes'] / 1e6:7.1f}  {'yes' if r['here'] else 'no':4s} {r['licence']}; "
@@ -616,12 +618,6 @@ def _list_assets(names: tuple[str, ...] = (), /, json: bool = False) -> str:
 def _home(path) -> str:
     """A path for people: `~` for the home folder."""
     return str(path).replace(str(Path.home()), "~", 1) if Path(path).is_relative_to(Path.home()) else str(path)
-
-
-def _is_here(asset) -> bool:
-    """Is it in the cache, or bundled? No network is asked."""
-    bundled = [_assets.data_dir() / s.path for s in asset.sources if hasattr(s, "path")]
-    return any(path.is_file() for path in [cache_dir() / "assets" / asset.file, *bundled])
 
 
 def _doctor(json: bool = False) -> str:
@@ -688,6 +684,63 @@ def _seconds_of(work: Callable, times: int = 3) -> float:
         taken.append(time.perf_counter() - start)
     return min(taken)
 
+# %% ../nbs/13_cli.ipynb #c41d90fa
+def _lab(folder: Path = Path("ftcourse-course"), /, port: int | None = None, no_browser: bool = False, json: bool = False) -> str:
+    """Put the course into FOLDER, or bring it up to date there, and open JupyterLab on its home page, until Ctrl-C.
+    What you have changed or run is never overwritten: a newer version goes beside it.
+
+    Args:
+        folder: A new or empty folder, or one that holds the course already.
+        port: Where JupyterLab listens, on this machine only. Default: the first free port from 8888 on.
+        no_browser: Open no browser. The address is printed in any case, with the token that it takes.
+        json: When JupyterLab has ended, print one JSON object on standard output.
+    """
+    placed = place(folder)
+    for line in told(placed): say(line)
+    page = start(folder, port, browser=not no_browser)
+    return _answer(json, {"folder": str(page.parent), "home": str(page), "notebooks": list(map(asdict, placed))},
+                   f"go on with: ftcourse lab {_quoted(folder)}")
+
+# %% ../nbs/13_cli.ipynb #3151a4e5
+def _mistakes(name: tuple[str, ...] = (), /, seeds: int = 1, json: bool = False) -> str:
+    """The classic mistakes and what each costs; with NAME that one as code, the line that mends it, and runs with and without it.
+
+    Args:
+        name: Mistakes of the list. Not given: the list itself, from the stored runs.
+        seeds: How many runs with the mistake, and as many without; each takes about half a minute on two cores.
+        json: Print one JSON object on standard output.
+    """
+    from ftcourse.mistakes import code, cost, ledger, mistake, price_list, prices
+
+    if not name:
+        costs = prices(ledger())
+        return _answer(json, {"mistakes": list(map(_cost, costs))}, price_list(costs))
+    if seeds < 1: raise InputError(f"--seeds {seeds}: at least one run is needed")
+    chosen = [mistake(one) for one in name]                  # all names are looked at before the first run
+    costs, stored = [cost(kind.name, seeds=range(seeds)) for kind in chosen], [one for one in prices(ledger()) if one.name in name]
+    lines = [f"{kind.name}: {kind.__doc__}\n\n{code(kind.name)[0]}\n\nmended by\n\n{code(kind.name)[1]}\n" for kind in chosen]
+    lines += [f"here, {seeds} seed{'s' * (seeds > 1)}", price_list(costs), "", f"stored runs, {stored[0].n} seeds", price_list(stored)]
+    return _answer(json, {"mistakes": list(map(_cost, costs)), "stored": list(map(_cost, stored))}, "\n".join(lines))
+
+
+def _cost(cost) -> dict:
+    """A cost ready for JSON; one run has no interval."""
+    row = asdict(cost)
+    return row | {key: None for key in ("price_interval", "deception_interval") if cost.n < 2}
+
+
+def _diagnose(run: Path, /, json: bool = False) -> str:
+    """Read a run's recipe and history and name the likeliest mistake, or what else shows: over-fitting, too short a training.
+
+    Args:
+        run: The folder of a run.
+        json: Print one JSON object on standard output.
+    """
+    from ftcourse.mistakes import diagnose
+
+    found = diagnose(Run.load(run))
+    return _answer(json, {"run": str(run), **asdict(found)}, f"{found.name}: {found.why}")
+
 # %% ../nbs/13_cli.ipynb #e0ce033f
 def _grade(what: tuple[Path, ...], /, out: Path = Path("marks"), seed: str | None = None, unsafe: bool = False,
            workers: int | None = None, json: bool = False) -> str:
@@ -723,14 +776,17 @@ def _release(out: Path, /, edition: tuple[Literal["learner", "solutions", "instr
     return _answer(json, {"files": list(map(str, files))}, "\n".join(map(str, files)))
 
 # %% ../nbs/13_cli.ipynb #b5a9ae5f
+_ABOUT = ("Fine-tune pretrained networks, and learn how. Begin with: ftcourse finetune cifar10, or ftcourse finetune reviews. "
+          "The course: ftcourse lab")
+_COMMANDS = {"finetune": _finetune, "resume": _resume, "evaluate": _evaluate, "predict": _predict, "compare": _compare,
+             "assets": _list_assets, "doctor": _doctor, "lab": _lab, "mistakes": _mistakes, "diagnose": _diagnose, "release": _release, "grade": _grade}
+
+
 def _parse(argv: list[str]) -> Callable[[], str]:
     """The command that `argv` asks for, ready to be called. Ends the process with status 2 where it asks for none."""
     later = lambda f: functools.wraps(f)(lambda *args, **kwargs: functools.partial(f, *args, **kwargs))
-    commands = {"finetune": _finetune, "resume": _resume, "evaluate": _evaluate, "predict": _predict,
-                "compare": _compare, "assets": _list_assets, "doctor": _doctor, "release": _release, "grade": _grade}
     return tyro.extras.subcommand_cli_from_dict(
-        {name: later(f) for name, f in commands.items()}, prog="ftcourse", args=argv,
-        description="Fine-tune pretrained networks. Begin with: ftcourse finetune cifar10, or ftcourse finetune reviews",
+        {name: later(f) for name, f in _COMMANDS.items()}, prog="ftcourse", args=argv, description=_ABOUT,
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone,
                 tyro.conf.PositionalMetavarFromFieldName))
 
@@ -749,7 +805,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt: return 130
     except BrokenPipeError: return _hang_up()
     except (InputError, OSError, SafetensorError, MemoryError, torch.OutOfMemoryError) as error:
-        say(f"ftcourse: {_in_a_line(error)}")
+        say(f"ftcourse: {_in_a_line(error)}", everywhere=True)
         return 2
     return 0
 

@@ -150,10 +150,12 @@ def _as_html(report) -> str:
             f"<table>{facts}</table><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>")
 
 # %% ../nbs/05_evaluation.ipynb #88412107
-def _draw_confusion(axes, report) -> None:
-    """The confusion matrix on `axes`: colour is the share of the true class; counts are written up to 20 classes."""
-    counts, names = report.confusion, [_plain(name, 16).rstrip() for name in report.classes]
-    share = counts / counts.sum(dim=1, keepdim=True).clamp(min=1)
+def _draw_confusion(axes, report, kept: list[int] | None = None, dark: float = 0.5) -> None:
+    """The confusion matrix on `axes`, of all classes or those `kept`: colour is the share of the true class; counts are
+    written up to 20 classes, in white where the share is above `dark`."""
+    kept = list(range(len(report.classes))) if kept is None else kept
+    counts, names = report.confusion[kept][:, kept], [_plain(report.classes[i], 16).rstrip() for i in kept]
+    share = counts / report.confusion.sum(dim=1)[kept].clamp(min=1)[:, None]
     axes.imshow(share.numpy(), cmap="Blues", vmin=0, vmax=1, aspect="auto" if len(names) > 20 else "equal")
     title = f"confusion, {report.n:,} {_plain(report.name, 12).rstrip()} examples"
     axes.set(xlabel="predicted", ylabel="true", title=title)
@@ -163,7 +165,7 @@ def _draw_confusion(axes, report) -> None:
     axes.set_xticks(range(len(names)), names, rotation=90, fontsize=size, parse_math=False)
     axes.set_yticks(range(len(names)), names, fontsize=size, parse_math=False)
     for row, column in counts.nonzero().tolist():
-        colour = "white" if share[row, column] > 0.5 else "black"
+        colour = "white" if share[row, column] > dark else "black"
         axes.text(column, row, int(counts[row, column]), ha="center", va="center", color=colour, fontsize=size - 1)
 
 

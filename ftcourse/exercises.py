@@ -271,7 +271,7 @@ def _tensor_difference(value, wanted, tolerance: float, at: str) -> str | None:
     if value.is_complex() or value.is_quantized: return f"{at} holds {value.dtype}"
     value, wanted = value.double(), wanted.double()
     if (value.isnan() & ~wanted.isnan()).any(): return f"{at} holds NaN, which is no number"
-    near = (value - wanted).abs() <= tolerance * wanted.abs().clamp(min=1)
+    near = wanted.isfinite() & ((value - wanted).abs() <= tolerance * wanted.abs().clamp(min=1))
     near |= (value == wanted) | (value.isnan() & wanted.isnan())
     if near.all(): return None
     return f"{at} is not right" if near.ndim == 0 else f"{at} is not right in {(~near).sum()} of {near.numel()} numbers"
@@ -580,12 +580,12 @@ class Progress:
         return f"<table>{head}{rows}</table><b>{self.points[0]} of {self.points[1]} points</b>"
 
 
-def progress(lesson: str | None = None) -> Progress:
-    """What is solved, in all exercises or those of one lesson: `progress("freezing")`."""
+def progress(lesson: str | None = None, folder: Path | str = ".") -> Progress:
+    """What is solved, in all exercises or those of one lesson: `progress("freezing")`. `folder`: where the notebooks are."""
     if os.environ.get("FTCOURSE_CAGED"): return Progress([])
     known = {id: e for id, e in catalogue().items() if lesson is None or id.partition(".")[0] == lesson}
     if not known: raise InputError(f"no exercises of {lesson!r}: there are {', '.join(dict.fromkeys(id.partition('.')[0] for id in catalogue()))}")
-    states = _states()
+    states = _states(folder)
     nothing = {"tries": 0, "solved": None}
     return Progress([nothing | states.get(id, {}) | {"id": id, "title": e.title, "points": e.points} for id, e in known.items()])
 
@@ -593,10 +593,10 @@ def progress(lesson: str | None = None) -> Progress:
 _PROGRESS = Path(".ftcourse") / "progress.json"
 
 
-def _states() -> dict[str, dict]:
+def _states(folder: Path | str = ".") -> dict[str, dict]:
     """What is remembered of each exercise: "tries", "solved", "hints". A file that can't be read is as good as none."""
-    try: states = json.loads(_PROGRESS.read_text("utf-8"))
-    except (OSError, ValueError): return {}
+    try: states = json.loads((folder / _PROGRESS).read_text("utf-8"))
+    except (OSError, ValueError, RecursionError): return {}
     return {id: state for id, state in states.items() if isinstance(state, dict)} if isinstance(states, dict) else {}
 
 

@@ -226,6 +226,35 @@ def test_doctor_looks_and_estimates():
     assert found["network"] is False and 1 < found["main_job_seconds"] < 3600
 
 
+LOOK = "import sys; from ftcourse.__main__ import main; print(main(['--help']), *sys.modules, file=sys.stderr)"
+
+
+def test_the_list_of_commands_is_told_without_loading_torch():
+    seconds = []
+    for _ in range(3):
+        began = time.perf_counter()
+        done = subprocess.run([sys.executable, "-c", LOOK], capture_output=True, text=True)
+        seconds.append(time.perf_counter() - began)
+    assert done.stderr.startswith("0 ") and not {"torch", "tyro", "numpy"} & set(done.stderr.split())
+    told = " ".join(done.stdout.split())
+    for name, command in cli._COMMANDS.items():
+        assert f" {name} {' '.join(command.__doc__.split()).split('. ')[0].rstrip('.')}" in told, name
+    assert cli._ABOUT in told
+    assert min(seconds) < 1, "0.12 s where this was written: is something heavy imported?"
+
+
+def test_without_a_command_the_list_goes_to_standard_error():
+    done = subprocess.run([sys.executable, "-m", "ftcourse"], capture_output=True, text=True)
+    assert done.returncode == 2 and done.stdout == "" and "finetune" in done.stderr
+
+
+def test_a_reader_of_the_list_may_go_away():
+    script = f"({sys.executable} -m ftcourse --help; echo status $? >&2) | true"
+    for _ in range(5):
+        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
+        assert done.stderr.split() == ["status", "0"], done.stderr
+
+
 def test_help_has_every_field_of_the_recipe(capsys):
     assert main(["finetune", "--help"]) == 0
     text = capsys.readouterr().out

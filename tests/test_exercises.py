@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import json
+import math
 import re
 import subprocess
 import sys
@@ -101,6 +102,11 @@ def first_alike(right, replies, tolerance):
     values = {text: reply["value"] for text, reply in replies.items() if "value" in reply}
     wrong = [value for value in values.values() if difference(value, right, tolerance)]
     return {next(text for text, other in values.items() if difference(value, other, tolerance) is None) for value in wrong}
+
+
+def test_only_infinity_equals_infinity():
+    for value in (1.0, -math.inf, math.nan): assert difference(value, math.inf)
+    assert difference(math.inf, math.inf) is None and difference(1.0, 1.0) is None
 
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: path.stem)

@@ -1,6 +1,7 @@
 """Every lesson runs from top to bottom, as nbdev runs it; and the modules obey the order of the course."""
 
 import ast
+import json
 import os
 import subprocess
 import sys
@@ -11,12 +12,13 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LESSONS = sorted([*(ROOT / "nbs").glob("[0-9]*.ipynb"), *(ROOT / "nbs" / "exercises").glob("[0-9]*.ipynb")])
-ORDER = ["assets", "data", "models", "freezing", "training", "evaluation", "exercises", "cage", "grading", "cli"]
+ORDER = ["assets", "data", "models", "freezing", "training", "evaluation", "strategies", "mistakes", "explain",
+         "widgets", "exercises", "cage", "grading", "lab", "cli"]
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda p: p.stem)
 def test_lesson_runs(lesson, tmp_path, request):
-    if lesson.stem.startswith("12"): request.getfixturevalue("some_cage")
+    if lesson.stem in ("12_cage", "12_grading"): request.getfixturevalue("some_cage")
     env = os.environ | {
         "FTCOURSE_PROFILE": "quick",
         "FTCOURSE_PROGRESS": "0",
@@ -53,6 +55,38 @@ def test_imports_point_upward_only(module):
 
 def test_every_module_is_in_the_order():
     assert {p.stem for p in (ROOT / "ftcourse").glob("[a-z]*.py")} == set(ORDER)
+
+
+def calls(lesson: Path) -> list[tuple[int, ast.Call]]:
+    """Every call in a lesson's code, with the number of its cell."""
+    cells = [c for c in json.loads(lesson.read_text())["cells"] if c["cell_type"] == "code"]
+    trees = [ast.parse("".join(cell["source"])) for cell in cells]
+    return [(i, node) for i, tree in enumerate(trees) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+
+
+@pytest.mark.parametrize("lesson", sorted((ROOT / "nbs").glob("[0-9]*.ipynb")), ids=lambda p: p.stem)
+def test_every_lesson_asks_for_a_guess_and_gives_something_to_move(lesson):
+    from ftcourse import widgets
+
+    kinds = {k.__name__ for k in vars(widgets).values() if isinstance(k, type) and issubclass(k, widgets.Interactive)}
+    made = calls(lesson)
+    named = [(i, call) for i, call in made if isinstance(call.func, ast.Name)]
+    guesses = [i for i, call in named if call.func.id == "Guess"]
+    reveals = [i for i, call in made if isinstance(call.func, ast.Attribute) and call.func.attr == "reveal"]
+    assert guesses and reveals
+    assert max(reveals) > min(guesses), "the number has to come in a later cell than the question"
+    assert any(call.func.id in kinds - {"Interactive", "Guess"} for _, call in named)
+
+
+@pytest.mark.parametrize("lesson", sorted((ROOT / "nbs").glob("[0-9]*.ipynb")), ids=lambda p: p.stem)
+def test_every_lesson_promises_a_number_and_its_stored_run_keeps_it(lesson):
+    """A metric, a band and the machine class stand in the lesson; the stored run lies in the band."""
+    cells = [c for c in json.loads(lesson.read_text())["cells"] if c["cell_type"] == "code"]
+    promised = {i for i, call in calls(lesson) for key in call.keywords if key.arg == "expect"}
+    assert promised
+    for i in promised:
+        told = json.dumps(cells[i]["outputs"])
+        assert "Expected, on two CPU cores in the profile quick" in told and "yours lies inside" in told, told[-500:]
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda p: p.stem)

@@ -21,8 +21,9 @@ def test_the_stored_run_used_the_default_recipe():
 
 
 @pytest.mark.parametrize("place", ["README.md", "nbs/07_sentiment.ipynb"])
-def test_the_text_quotes_the_stored_run(place):
-    text, result = (ROOT / place).read_text(), stored("reviews")
+@pytest.mark.parametrize("task", ["reviews", "imdb"])
+def test_the_text_quotes_the_stored_run(place, task):
+    text, result = (ROOT / place).read_text(), stored(task)
     for number in (*result["accuracy"].values(), *result["interval"]["minilm"], *result["difference_interval"]):
         assert f"{number:.3f}" in text
     assert f"{result['difference']:.3f}" in text and f"{result['examples']['test']:,}" in text
@@ -31,6 +32,12 @@ def test_the_text_quotes_the_stored_run(place):
 def test_the_network_beats_counting_words_and_zero_is_outside_the_interval():
     result = stored("reviews")
     assert result["accuracy"]["minilm"] >= 0.82 and result["difference_interval"][0] > 0
+
+
+def test_on_long_reviews_too():
+    result = stored("imdb")
+    assert result["accuracy"]["minilm"] >= 0.90 and result["difference_interval"][0] > 0
+    assert result["examples"]["test"] > 4900 and len(result["epochs"]) == result["recipe"]["epochs"]
 
 
 def test_batches_of_like_length_read_fewer_tokens_in_less_time():
@@ -48,3 +55,11 @@ def test_the_readme_quotes_the_stored_speed_of_grading():
         assert result[name]["times_ours"] >= 20
         assert f"| {result[name]['times_ours']:.0f} |" in text and result[name]["version"] in text
     assert result["many"]["seconds"] < 300 and f"{result['many']['seconds']:.0f} s in two cages" in text
+
+
+def test_the_readme_quotes_the_tables_of_strategies_and_mistakes(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks.course import summary
+
+    lines, readme = summary("quick").splitlines(), (ROOT / "README.md").read_text().splitlines()
+    assert len(lines) > 40 and set(lines) <= set(readme)
