@@ -472,7 +472,7 @@ class TrainingMonitor(Interactive, Watch):
             self._go.wait()
             self._since = time.perf_counter()
         if self._end and self.records: raise Stopped
-        if now - self._told > 1: self._look(now)
+        if now > self._told: self._look(now)
 
     def epoch(self, record: dict) -> None: self.records.append(record)
 
@@ -482,11 +482,13 @@ class TrainingMonitor(Interactive, Watch):
         return {group["name"].split(",")[0]: group["lr"] for group in self.groups}
 
     def _look(self, now: float) -> None:
-        """Tell once a second; draw when a hundred times the last drawing's time has passed."""
-        self._told, drawn = now, now > self._again
+        """Tell once a second and draw now and then; each waits until two hundred times what it last took has passed."""
+        drawn = now > self._again
         if "view" in self.__dict__: self._fill(picture=drawn)
-        if drawn: self._again = time.perf_counter() + 100 * (time.perf_counter() - now)
-        self._since = time.perf_counter()
+        over = time.perf_counter()
+        if drawn: self._again = over + 200 * (over - now)
+        else: self._told = over + max(1, 200 * (over - now))
+        self._since = over
 
     def _changed(self) -> None:
         """A button or the end changed the state: name the buttons anew, and draw."""
