@@ -9,10 +9,8 @@ order anew. Interrupted, the same command goes on with the first result that is 
 """
 
 import argparse
-import contextlib
 import gc
 import json
-import resource
 import shutil
 import subprocess
 import time
@@ -22,6 +20,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.machine import PeakMemory
 from benchmarks.resumable import measured
 from ftcourse import Task, evaluate, load_model, load_task
 from ftcourse.assets import data_dir, written_aside
@@ -46,6 +45,8 @@ SIZES = {  # examples a class
     "quick": {"cifar10": (10, 50), "reviews": (50,)},
     "full": {"cifar10": (10, 50, 250, None), "reviews": (10, 50, 250, None)},
 }
+CURVE = ("linear-probe", "layer-decay", "scratch")          # do fine-tuning and random weights cross?
+MORE = {"quick": {"cifar10": (250,), "reviews": ()}, "full": {"cifar10": (), "reviews": ()}}     # for these three alone
 
 
 def examples(name: str, per_class: int | None, seed: int, tested: int) -> Task:
@@ -54,25 +55,6 @@ def examples(name: str, per_class: int | None, seed: int, tested: int) -> Task:
     if per_class is None: return task
     train, valid = task.train.per_class(per_class, seed), task.valid.per_class(min(per_class, 20), seed)
     return Task(**{**vars(task), "train": train, "valid": valid, "test": task.test.per_class(tested)})
-
-
-class PeakMemory(contextlib.AbstractContextManager):
-    """`bytes` in use at the peak beyond those at the start: on a GPU as torch counts, else of the process (Linux)."""
-
-    def __enter__(self):
-        if torch.cuda.is_available(): torch.cuda.reset_peak_memory_stats()
-        else: Path("/proc/self/clear_refs").write_text("5")          # sets the peak to what is resident now
-        self.start = self._now()
-        return self
-
-    def __exit__(self, *_):
-        peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else self._now()
-        self.bytes = peak - self.start
-
-    def _now(self) -> int:
-        if torch.cuda.is_available(): return torch.cuda.memory_allocated()
-        peak = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
-        return 1024 * (int(peak[0].split()[1]) if peak else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 def measure_strategy(network: str, name: str, per_class: int | None, strategy: str, seed: int, work: Path) -> dict:
@@ -172,6 +154,8 @@ def main() -> None:
         cases = [(*case, n) for case in SCENARIOS for n in SIZES[args.profile][case[1]]]
         cases.sort(key=lambda case: case[2] or 10**9)                       # the small ones first
         todo = [(*case, strategy, seed) for case in cases for seed in args.seeds for strategy in strategies()]
+        more = [(*case, n) for case in SCENARIOS for n in MORE[args.profile][case[1]]]
+        todo += [(*case, strategy, seed) for case in more for seed in args.seeds for strategy in CURVE]
         make("strategies", args.profile, todo, ("network", "task", "per_class", "strategy", "seed"), measure_strategy,
              args.work)
     if args.only != "strategies":

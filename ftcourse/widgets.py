@@ -482,12 +482,15 @@ class TrainingMonitor(Interactive, Watch):
         return {group["name"].split(",")[0]: group["lr"] for group in self.groups}
 
     def _look(self, now: float) -> None:
-        """Tell once a second and draw now and then; each waits until two hundred times what it last took has passed."""
-        drawn = now > self._again
+        """Tell once a second and draw now and then; each waits until two hundred times what it last cost has passed.
+
+        What it costs is this thread's processor time: waiting for other threads of a busy notebook would silence it. A text comes every five seconds at least.
+        """
+        drawn, began = now > self._again, time.thread_time()
         if "view" in self.__dict__: self._fill(picture=drawn)
-        over = time.perf_counter()
-        if drawn: self._again = over + 200 * (over - now)
-        else: self._told = over + max(1, 200 * (over - now))
+        over, wait = time.perf_counter(), 200 * (time.thread_time() - began)
+        if drawn: self._again = over + wait
+        else: self._told = over + min(5, max(1, wait))
         self._since = over
 
     def _changed(self) -> None:

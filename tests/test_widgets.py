@@ -372,6 +372,25 @@ def test_looking_on_costs_less_than_two_percent(small, model, tmp_path):
     assert spent < 0.02 * 40, (spent, sum(looks), len(looks), steps)
 
 
+def test_a_slow_text_does_not_silence_the_monitor(small, model, tmp_path):
+    """A first text that waits 0.3 s for a busy notebook was followed by a minute of silence."""
+    monitor = TrainingMonitor(model, small, Recipe(epochs=100_000, freeze="head", batch_size=8), tmp_path / "run")
+    look_at(monitor)
+    tellings, fill = [], monitor._fill
+
+    def slow(picture=True):
+        if monitor.losses: tellings.append(time.perf_counter())
+        if len(tellings) == 1: time.sleep(0.3)
+        fill(picture=picture)
+
+    monitor._fill = slow
+    monitor.start()
+    time.sleep(8)
+    running = len(tellings)
+    monitor.stop().result(60)
+    assert running >= 3 and tellings[1] - tellings[0] < 6, tellings
+
+
 # The recipe.
 
 
