@@ -200,8 +200,9 @@ def _for_this_device(suffix, device):
 class _Phase:
     """A stretch of training in which the same stages learn: prefix and suffix, what is kept, the optimizer, the steps."""
 
-    def __init__(self, model, task, recipe, epochs: range, accelerator, anchor, kept_before=None, watch=None):
+    def __init__(self, model, task, recipe, epochs: range, accelerator, anchor, kept_before=None, watch=None, weights=None):
         parts, cut = stages(model), boundary(model)
+        self.weights = weights
         self.model, self.task, self.recipe, self.epochs, self.accelerator = model, task, recipe, epochs, accelerator
         self.watch = watch or Watch()
         self.prefix = [stage.module for stage in parts[:cut]]
@@ -641,6 +642,11 @@ class Run:
         from ftcourse.models import load_model
 
         model = load_model(str(self.path / "model.safetensors"))
+        tensors, _ = _load_state(self.path / "state.safetensors")        # of a run that was cut off
+        best = {k.removeprefix("best/"): v for k, v in tensors.items() if k.startswith("best/")}
+        try: model.load_state_dict(best, strict=False)
+        except RuntimeError: raise InputError(f"{self.path / 'state.safetensors'} holds weights of other shapes than model.safetensors: "
+                                              "the files are not of one run") from None
         model.source = self.info.get("weights", model.source)
         return model
 
@@ -738,12 +744,43 @@ def _memory_gb() -> float | None:
     return None
 
 # %% ../nbs/04_training.ipynb #8cfdcdad
+class _Weights:
+    """The weights of a run on disk. The whole network is written once, then what learns goes into the state, and the whole again at the end."""
+
+    def __init__(self, model, run: Run, fixed: set[str], tensors: dict):
+        self.model, self.run, self.fixed = model, run, fixed
+        self.file, self.written = run.path / "model.safetensors", bool(tensors)
+        self.best = {k.removeprefix("best/"): v for k, v in tensors.items() if k.startswith("best/")}    # newer than the file
+
+    def learned(self) -> dict[str, torch.Tensor]:
+        """Tensors that this run can have changed, by name."""
+        return {name: value for name, value in self.model.state_dict().items() if name not in self.fixed}
+
+    def improved(self) -> None:
+        """The present weights are the best so far."""
+        if not is_main_process(): return
+        if self.written: self.best = {name: value.detach().clone() for name, value in self.learned().items()}
+        else: save_model(self.model, self.file)
+        self.written = True
+
+    def use_best(self) -> None:
+        """Give the model its best weights, and the file too."""
+        from safetensors.torch import load_file
+
+        if is_main_process():
+            self.model.load_state_dict({**load_file(self.file), **self.best})
+            if self.best: save_model(self.model, self.file)
+            self.best = {}
+        _take_from_main(self.model)
+        self.model.eval()
+
+
 def _save_state(path: Path, phase, next_epoch: int, run: Run):
     from safetensors.torch import save
 
     if not is_main_process(): return
     names = {p: name for name, p in phase.model.named_parameters()}
-    tensors = {f"model/{k}": v for k, v in phase.model.state_dict().items()}
+    tensors = {f"model/{k}": v for k, v in phase.weights.learned().items()} | {f"best/{k}": v for k, v in phase.weights.best.items()}
     for p, slots in phase.optimizer.state.items():
         tensors |= {f"optim/{key}/{names[p]}": value for key, value in slots.items()}
     if phase.ema:
@@ -756,14 +793,22 @@ def _save_state(path: Path, phase, next_epoch: int, run: Run):
 
 
 def _load_state(path: Path) -> tuple[dict, dict]:
-    """Tensors and position of a state file; an absent one is a run that has not finished an epoch."""
+    """Tensors and position of a state file; an absent one is a run that has not finished an epoch.
+
+    What the run can't have changed is in model.safetensors beside it.
+    """
     from safetensors import SafetensorError, safe_open
+    from safetensors.torch import load_file
 
     if not path.exists():
         return {}, {"next_epoch": 0, "history": [], "seconds": 0.0, "scaler": None}
     try:
         with safe_open(path, "pt") as file:
-            return {k: file.get_tensor(k) for k in file.keys()}, json.loads(file.metadata()["position"])
+            tensors, position = {k: file.get_tensor(k) for k in file.keys()}, json.loads(file.metadata()["position"])
+        return {f"model/{k}": v for k, v in load_file(path.with_name("model.safetensors")).items()} | tensors, position
+    except FileNotFoundError as error:
+        raise InputError(f"{error.filename or path.with_name('model.safetensors')} is missing, and {path.name} needs it; remove "
+                         f"{path} to begin the run anew") from None
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is damaged ({error}); remove it to begin the run anew") from None
 
@@ -812,10 +857,11 @@ def finetune(model: nn.Module, task: Task, recipe: Recipe = Recipe(), out=None, 
         run.history = position["history"]
     began, before = time.perf_counter(), position["seconds"]
     plan, deepest = _phases(recipe), None
+    weights = _Weights(model, run, _never_learning(model, plan), tensors)
     devices = [accelerator.device] if accelerator.device.type == "cuda" else []
     left, watch = recipe.epochs - position["next_epoch"], watch or Watch()
     watch.begins(run, left * _steps_an_epoch(task, recipe))
-    with torch.random.fork_rng(devices), progress_bar(left * len(task.train), "training") as bar, _kept_when_stopped(model, run):
+    with torch.random.fork_rng(devices), progress_bar(left * len(task.train), "training") as bar, _kept_when_stopped(weights, run):
         for until, epochs in plan:
             if until is not None:
                 freeze(model, until=until)
@@ -824,11 +870,11 @@ def finetune(model: nn.Module, task: Task, recipe: Recipe = Recipe(), out=None, 
             for problem in audit(model).problems:
                 say(problem)
             deepest = deepest or _deepest(model, task, recipe, plan, accelerator)
-            phase = _Phase(model, task, recipe, epochs, accelerator, anchor, deepest, watch)
+            phase = _Phase(model, task, recipe, epochs, accelerator, anchor, deepest, watch, weights)
             if epochs.start < position["next_epoch"]:
                 _restore(phase, tensors, position)
             _run_phase(phase, run, max(epochs.start, position["next_epoch"]), bar, began - before)
-    return _finish(model, run)
+    return _finish(weights, run)
 
 
 def _run_phase(phase, run: Run, first: int, bar, began: float):
@@ -847,12 +893,13 @@ def _run_phase(phase, run: Run, first: int, bar, began: float):
             "examples_per_second": round(len(phase.task.train) / trained, 1), "trainable": sum(p.numel() for p in phase.params),
         }
         if not run.history or _goodness(record) > _goodness(run.best):
-            _save_best(phase, run)
+            _save_best(phase)
         run.history.append(record)
         run.info["seconds"] = round(time.perf_counter() - began, 3)
         since = [i["epoch"] for i in run.history if i["epoch"] >= phase.epochs.start]
         stop = r.patience and epoch - max(run.best["epoch"], since[0]) >= r.patience
-        _save_state(run.path / "state.safetensors", phase, phase.epochs.stop if stop else epoch + 1, run)
+        reached = phase.epochs.stop if stop else epoch + 1
+        if reached < r.epochs: _save_state(run.path / "state.safetensors", phase, reached, run)
         run.save()
         bar.set_postfix_str(f"validation accuracy {valid_accuracy:.3f}")
         phase.watch.epoch(record)
@@ -923,6 +970,13 @@ def _cut(model, until: str | None) -> int:
     return boundary(model) if until is None else _index(model, until)
 
 
+def _never_learning(model, plan) -> set[str]:
+    """Names of the tensors in the stages that no phase trains."""
+    first = min(_cut(model, until) for until, _ in plan)
+    held = {id(t) for stage in stages(model)[:first] for t in stage.module.state_dict(keep_vars=True).values()}
+    return {name for name, t in model.state_dict(keep_vars=True).items() if id(t) in held}
+
+
 def _deepest(model, task, recipe, plan, accelerator) -> _Kept:
     """What the stages give that no phase will train. A later phase begins there, so that they run once in the whole run."""
     cuts = [_cut(model, until) for until, _ in plan]
@@ -955,23 +1009,22 @@ def _accelerator(precision: str):
     return accelerator
 
 
-def _save_best(phase, run: Run):
-    """Save the network; where weights are averaged, with the averaged ones in place."""
-    if not is_main_process(): return
+def _save_best(phase):
+    """Keep the present weights as the best; where weights are averaged, the averaged ones."""
     if not phase.ema:
-        save_model(phase.model, run.path / "model.safetensors")
+        phase.weights.improved()
         return
     own = [p.detach().clone() for p in phase.suffix.parameters()]
     with torch.no_grad():
         for p, mean in zip(phase.suffix.parameters(), phase.ema.module.parameters(), strict=True):
             p.copy_(mean)
-        save_model(phase.model, run.path / "model.safetensors")
+        phase.weights.improved()
         for p, value in zip(phase.suffix.parameters(), own, strict=True):
             p.copy_(value)
 
 
 @contextlib.contextmanager
-def _kept_when_stopped(model, run: Run):
+def _kept_when_stopped(weights: _Weights, run: Run):
     """Leave the run in order, and say what is kept, when training is interrupted or the loss is no number any more."""
     try:
         yield
@@ -990,22 +1043,14 @@ def _kept_when_stopped(model, run: Run):
         run.save()
         if not run.history:
             raise Diverged(f"{error} (no epoch had finished, so no weights are kept)") from None
-        _use_best(model, run)
+        weights.use_best()
         raise Diverged(f"{error} (the weights of epoch {run.best['epoch'] + 1}, validation accuracy "
                        f"{run.best['valid_accuracy']:.3f}, are kept in {run.path})") from None
 
 
-def _use_best(model, run: Run):
-    from safetensors.torch import load_file
-
-    if is_main_process(): model.load_state_dict(load_file(run.path / "model.safetensors"))
-    _take_from_main(model)
-    model.eval()
-
-
-def _finish(model, run: Run) -> Run:
+def _finish(weights: _Weights, run: Run) -> Run:
     """Give the model its best weights, and close the run; one that was stopped keeps what it needs to go on."""
-    _use_best(model, run)
+    weights.use_best()
     if run.info["status"] != "stopped":
         run.info["status"] = "complete"
         if is_main_process(): (run.path / "state.safetensors").unlink(missing_ok=True)

@@ -21,9 +21,21 @@ from hypothesis import strategies as st
 from networks import STAGED
 
 from ftcourse.assets import InputError
+from ftcourse.evaluation import evaluate
 from ftcourse.freezing import audit, freeze, param_groups
 from ftcourse.models import load_model, predict, stages
-from ftcourse.training import Diverged, Recipe, Run, _generator, _SmallMaps, find_lr, finetune, lr_factor, recipe_from
+from ftcourse.training import (
+    Diverged,
+    Recipe,
+    Run,
+    Watch,
+    _generator,
+    _SmallMaps,
+    find_lr,
+    finetune,
+    lr_factor,
+    recipe_from,
+)
 
 
 def network(name="mobilenet_v2", seed=0, size=32):
@@ -415,7 +427,7 @@ def test_a_full_disk_leaves_no_half_file(tiny, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OSError, match="No space left"):
-        finetune(network(), tiny, Recipe(epochs=1, freeze="head"), out=tmp_path / "run")
+        finetune(network(), tiny, Recipe(epochs=2, freeze="head"), out=tmp_path / "run")
     assert calls and not [p.name for p in (tmp_path / "run").iterdir() if p.name.startswith(".") or "state" in p.name]
 
 
@@ -494,6 +506,43 @@ def test_resume_before_the_first_epoch_and_with_another_recipe(tiny, tmp_path, m
     finetune(net, tiny, recipe, out=tmp_path / "run", resume=True)
     finetune(whole, tiny, recipe, out=tmp_path / "whole")
     assert same(net, whole)
+
+
+class Interrupting(Watch):
+    """Ctrl-C at the end of an epoch."""
+
+    def __init__(self, epoch): self.at = epoch
+
+    def epoch(self, record):
+        if record["epoch"] == self.at: raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    "freezing", [{"freeze": "head"}, {"freeze": "last", "ema": 0.5}, {"freeze": "head", "unfreeze": ("2:last",)}]
+)
+def test_a_run_that_was_cut_off_gives_its_best_weights(tiny, tmp_path, freezing):
+    pretrained = lambda: load_model("resnet18", classes=tiny.classes, weights="bundled", size=32)
+    recipe, out = Recipe(epochs=6, batch_size=20, lr=1e-3, **freezing), tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        finetune(pretrained(), tiny, recipe, out=out, watch=Interrupting(4))
+    run = Run.load(out)
+    assert len(run.history) == 5 and run.best["epoch"] > 0                # else the file alone would do
+    report = evaluate(run.model(), tiny.valid)
+    assert report.accuracy == pytest.approx(run.best["valid_accuracy"])
+    whole, resumed = pretrained(), network("resnet18", seed=3)             # what it was given with does not matter
+    finetune(whole, tiny, recipe, out=tmp_path / "whole")
+    finetune(resumed, tiny, recipe, out=out, resume=True)
+    assert same(whole, resumed) and same(resumed, Run.load(out).model())
+
+
+def test_the_state_holds_only_what_learns(tiny, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        finetune(network(), tiny, Recipe(epochs=3, freeze="head"), out=tmp_path / "run", watch=Interrupting(1))
+    state, whole = (tmp_path / "run" / name for name in ("state.safetensors", "model.safetensors"))
+    assert state.stat().st_size < 0.03 * whole.stat().st_size
+    whole.unlink()
+    with pytest.raises(InputError, match="model.safetensors is missing"):
+        finetune(network(), tiny, Recipe(epochs=3, freeze="head"), out=tmp_path / "run", resume=True)
 
 
 def test_a_damaged_state_is_named(tiny, tmp_path):
