@@ -309,6 +309,9 @@ class _Block:
         return self.values[view if isinstance(view, int) else view.to(place), rows.to(place)]
 
 
+_SMALL = 2**26                                         # bytes of kept hidden states that are not worth halving
+
+
 class _Rows:
     """Kept `Hidden` of texts: a row for each token that is there. There is one view: nothing augments a text."""
 
@@ -316,9 +319,10 @@ class _Rows:
         hidden = first.hidden
         self.counts = counts if first.mask.shape[1] > 1 else torch.ones_like(counts)
         self.starts, self.dtype = self.counts.cumsum(0) - self.counts, hidden.dtype
+        shape, dtype = (int(self.counts.sum()), hidden.shape[2]), hidden.dtype
         some = torch.arange(0, len(counts), -(-len(counts) // 64))
-        dtype = torch.float16 if hidden.dtype == torch.float32 and _half_suffices(phase, start(some)) else hidden.dtype
-        self.values = _room(phase, (int(self.counts.sum()), hidden.shape[2]), dtype, hidden.device)
+        if dtype == torch.float32 and 4 * math.prod(shape) > _SMALL and _half_suffices(phase, start(some)): dtype = torch.float16
+        self.values = _room(phase, shape, dtype, hidden.device)
 
     def _places(self, rows):
         """The rows in which the tokens of these texts are kept, and the mask n x L that says where they belong."""
@@ -380,7 +384,7 @@ def _keep(phase, split, views: int, done: int, before):
         return None
     with progress_bar(views * len(split), f"frozen part, {phase.name}", unit=" examples") as bar:
         for view in range(views):
-            for i, rows in enumerate(pieces(everything, counts, 64, phase.recipe.max_tokens)):
+            for i, rows in enumerate(pieces(everything, counts, 64 if counts.max() == 1 else 32, phase.recipe.max_tokens)):
                 if _is_mine(phase.accelerator, i): kept.put(view, rows, start(rows, view))
                 bar.update(len(rows))
     _complete(phase.accelerator, kept.values)
