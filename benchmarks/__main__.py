@@ -32,11 +32,12 @@ PEERS = {"ftcourse": "ftcourse", "pytorch": "torch", "accelerate": "accelerate",
 ROOT = Path(__file__).parents[1]
 
 
-def contestants() -> tuple[list[tuple[str, str]], list[str]]:
-    """All that can run here, each a peer and a setting; and the peers that are not installed."""
-    there = [name for name, module in PEERS.items() if importlib.util.find_spec(module)]
-    own = [(name, setting) for name in there for setting in ("default", "best") if (name, setting) != ("ftcourse", "best")]
-    return own, [name for name in PEERS if name not in there]
+def contestants(wanted: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
+    """ftcourse and those wanted that can run here, each a peer and a setting; and those that are not installed."""
+    asked = [name for name in PEERS if name in wanted or name == "ftcourse"]
+    there = [name for name in asked if importlib.util.find_spec(PEERS[name])]
+    able = [(name, setting) for name in there for setting in ("default", "best") if (name, setting) != ("ftcourse", "best")]
+    return able, [name for name in asked if name not in there]
 
 
 class Contestant:
@@ -51,10 +52,12 @@ class Contestant:
                                         env={**os.environ, **kind}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log)
 
     def hears(self) -> dict:
-        """The next answer. Raises `RuntimeError` when the process has ended."""
+        """The next answer. Ends the command when the process has ended."""
         line = self.process.stdout.readline()
-        if not line: raise RuntimeError(f"{self.name} has ended without an answer; its last words are in {self.log.name}")
+        if not line: raise SystemExit(f"{self.name} has ended without an answer; its last words:\n{self.last_words()}")
         return json.loads(line)
+
+    def last_words(self) -> str: return "\n".join(Path(self.log.name).read_text(errors="replace").splitlines()[-5:])
 
     def asked(self, **request) -> dict:
         self.process.stdin.write(json.dumps(request) + "\n")
@@ -67,9 +70,9 @@ class Contestant:
         self.log.close()
 
 
-def every(rounds: int, workloads: list[str], names: list[str]) -> list[tuple]:
+def every(rounds: int, workloads: list[str], looked_at: list[str], names: list[str]) -> list[tuple]:
     """What to measure, in order: the gate (round -1), then each round with the machine's rates first."""
-    todo = [(-1, workload, name) for workload in workloads for name in names]
+    todo = [(-1, workload, name) for workload in looked_at for name in names]
     for i in range(rounds):
         order = names if i % 2 == 0 else names[::-1]
         todo += [(i, "machine", names[0]), *((i, workload, name) for workload in workloads for name in order)]
@@ -99,14 +102,13 @@ def main() -> None:
 
 def compete(args) -> dict:
     """Run all that is asked for; the record that the table is made from."""
-    from benchmarks.workloads import WORKLOADS, gate, small
+    from benchmarks.workloads import WORKLOADS, gate, gates, small
     from ftcourse.training import environment
 
     unknown = set(args.only) - {w.key for w in WORKLOADS}
     if unknown: raise SystemExit(f"no workload {', '.join(sorted(unknown))}; there are {', '.join(w.key for w in WORKLOADS)}")
     chosen = {w.key: small(w) if args.quick else w for w in WORKLOADS if not args.only or w.key in args.only}
-    able, missing = contestants()
-    able = [pair for pair in able if pair[0] in {*args.peers, "ftcourse"}]
+    able, missing = contestants(args.peers)
     rounds = args.rounds or (2 if args.quick else 5)
     with contextlib.ExitStack() as stack:
         work = args.work or Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -122,12 +124,12 @@ def compete(args) -> dict:
         def measure(i: int, key: str, name: str) -> dict:
             if key == "machine": answer = running[name].asked(machine=True)
             else:
-                job = gate(chosen[key]) if i < 0 and chosen[key].epochs else small(chosen[key]) if i < 0 else chosen[key]
+                job = gate(chosen[key]) if i < 0 else chosen[key]
                 answer = running[name].asked(workload=asdict(job), seed=max(i, 0), gate=i < 0)
             return {"round": i, "workload": key, "contestant": name, **answer}
 
         with contextlib.redirect_stdout(sys.stderr):
-            *_, rows = measured(every(rounds, [*chosen], [*running]), ("round", "workload", "contestant"), measure, work)
+            *_, rows = measured(every(rounds, [*chosen], gates(chosen.values()), [*running]), ("round", "workload", "contestant"), measure, work)
         ours = running["ftcourse, default"]
         flops = {key: ours.asked(flops=asdict(w))["flops"] for key, w in chosen.items() if key.startswith("A")}
     record = {"made": time.strftime("%Y-%m-%d"), "quick": args.quick, "rounds": rounds, "threads": args.threads,

@@ -245,6 +245,7 @@ def lightning(job: Job, best: bool) -> None:
 
 def _learner(job: Job, best: bool, train: DataLoader, valid: DataLoader):
     """fastai's Learner, whose own `freeze` decides what learns: by default every BatchNorm too."""
+    import fastai.callback.progress  # its usual bar, as `fastai.vision.all` brings it
     from fastai.data.core import DataLoaders
     from fastai.learner import Learner
     from fastai.metrics import accuracy
@@ -257,13 +258,14 @@ def _learner(job: Job, best: bool, train: DataLoader, valid: DataLoader):
     optimizer = functools.partial(OptimWrapper, opt=torch.optim.AdamW, fused=True, weight_decay=0.0) if best else Adam
     learner = Learner(DataLoaders(train, valid), model, loss_func=F.cross_entropy, opt_func=optimizer, lr=job.workload.lr,
                       wd=0.0, splitter=halves, metrics=accuracy, train_bn=not best, path=job.folder)
+    if best: learner.remove_cb(fastai.callback.progress.ProgressCallback)
     if first: learner.freeze()
     return learner
 
 
 def fastai(job: Job, best: bool) -> None:
     learner = _learner(job, best, loader(job, job.task.train, best, True), loader(job, job.task.valid, best, False))
-    with learner.no_bar() if best else contextlib.nullcontext(): learner.fit(job.workload.epochs)
+    with learner.no_logging() if best else contextlib.nullcontext(): learner.fit(job.workload.epochs)
 
 
 TRAINERS = {"ftcourse": ftcourse, "pytorch": pytorch, "accelerate": accelerate, "transformers": transformers,
@@ -284,7 +286,7 @@ def evaluation(peer: str, job: Job, best: bool) -> float:
         return trainer.test(module, batches, verbose=not best)[0]["accuracy"]
     if peer == "fastai":
         learner = _learner(job, best, batches, batches)
-        with learner.no_bar() if best else contextlib.nullcontext(): return float(learner.validate()[1])
+        return float(learner.validate()[1])
     model = network(job, best)
     if peer == "accelerate":
         from accelerate import Accelerator

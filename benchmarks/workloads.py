@@ -1,5 +1,6 @@
 """What is timed: the networks, the data and the settings that all contestants share."""
 
+import copy
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -54,13 +55,21 @@ WORKLOADS = (
 
 
 def small(workload: Workload) -> Workload:
-    """The same in a quarter of the time or less."""
-    return replace(workload, n=max(workload.batch_size, workload.n // 4))
+    """The same with a few examples in small batches: every ratio in minutes."""
+    return replace(workload, n=min(workload.n, 48 if workload.epochs else 96), batch_size=16)
 
 
 def gate(workload: Workload, steps: int = 4) -> Workload:
     """The same on one batch, `steps` times: what has been learned then does not depend on the order."""
     return replace(workload, n=workload.batch_size, epochs=steps)
+
+
+def gates(workloads) -> list[str]:
+    """Keys of the workloads that the gate looks at: the first in which a network's stages learn from one on."""
+    found = {}
+    for w in workloads:
+        if w.epochs: found.setdefault((w.network, w.learns), w.key)
+    return list(found.values())
 
 
 @dataclass
@@ -107,8 +116,6 @@ def _some(split: Split, n: int, long: bool, draws: torch.Generator) -> Split:
 
 def job(workload: Workload, seed: int, folder: str, *, dropout: bool = True) -> Job:
     """The network and the examples for one job; `seed` draws them. Not part of what is timed."""
-    import copy
-
     whole = _whole("reviews" if workload.of_texts else "cifar10")
     draws = torch.Generator().manual_seed(seed)
     model = copy.deepcopy(_weights(workload.network, workload.size, tuple(whole.classes), seed))
@@ -121,6 +128,6 @@ def job(workload: Workload, seed: int, folder: str, *, dropout: bool = True) -> 
     held = {p for module in before for p in module.parameters()}
     frozen = [m for module in before for m in module.modules() if m in own]
     learning = [name for name, p in model.named_parameters() if p not in held]
-    sizes = {"train": workload.n, "valid": max(32, workload.n // 4), "test": 256 if workload.epochs else workload.n}
+    sizes = {"train": workload.n, "valid": max(8, workload.n // 4), "test": 256 if workload.epochs else workload.n}
     splits = {name: _some(getattr(whole, name), n, workload.long, draws) for name, n in sizes.items()}
     return Job(workload, model, Task(**{**vars(whole), **splits}), learning, frozen, seed, folder)
