@@ -1,7 +1,7 @@
 """The contestants: each trains a `Job` as its documentation shows ("default") or as fast as it can be asked to ("best").
 
 All get the same network, examples, batch size, optimizer (AdamW, a constant rate, no decay, no clipping), threads and
-environment; all validate once an epoch. Default: images as PIL images through torchvision's transforms one by one, texts
+environment; all validate once an epoch and leave the network on disk. Default: images as PIL images through torchvision's transforms one by one, texts
 padded to the longest of a shuffled batch (plain PyTorch: to the longest allowed), `requires_grad=False` for what is frozen.
 Best: inputs made ready once and sliced by the batch, texts of like length together, a fused optimizer, what is frozen in
 evaluation mode, nothing written or drawn that can be left out. No peer keeps what the frozen part gives.
@@ -19,6 +19,7 @@ from torchvision.transforms import v2
 
 from benchmarks.workloads import Job
 from ftcourse import Recipe, Split, evaluate, finetune
+from ftcourse.training import Watch
 
 # What the peers are fed.
 
@@ -124,11 +125,20 @@ def adamw(job: Job, best: bool) -> torch.optim.AdamW:
 # The trainers. Each leaves `job.model` trained.
 
 
+class _Last(Watch):
+    """Holds the weights of the last epoch."""
+
+    def __init__(self, model: nn.Module): self.model = model
+
+    def epoch(self, record: dict) -> None: self.weights = {k: v.clone() for k, v in self.model.state_dict().items()}
+
+
 def ftcourse(job: Job, best: bool) -> None:
-    w = job.workload
+    w, last = job.workload, _Last(job.model) if job.gate else None
     recipe = Recipe(epochs=w.epochs, freeze=w.learns, batch_size=w.batch_size, lr=w.lr, weight_decay=0, schedule="constant",
                     warmup=0, clip=0, seed=job.seed)
-    finetune(job.model, job.task, recipe, job.folder)
+    finetune(job.model, job.task, recipe, job.folder, watch=last)
+    if last: job.model.load_state_dict(last.weights)                 # it ends with those that validated best
 
 
 def pytorch(job: Job, best: bool) -> None:

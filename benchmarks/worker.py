@@ -39,14 +39,15 @@ def _rows(inputs, rows):
 
 
 def run(peer: str, best: bool, workload: Workload, seed: int, gate: bool) -> dict:
-    """One job from raw examples to the end: its seconds and peak memory, and what came out of it."""
+    """One job from raw examples to a trained network on disk: its seconds and peak memory, and what came out of it."""
     folder = tempfile.mkdtemp(prefix="bench-")
-    work = job(workload, seed, folder, dropout=not gate)
+    work = job(workload, seed, folder, gate=gate)
     before = {name: p.detach().clone() for name, p in work.model.named_parameters()}
     torch.manual_seed(seed)
     with PeakMemory() as memory:
         at = time.perf_counter()
         accuracy = evaluation(peer, work, best) if not workload.epochs else TRAINERS[peer](work, best)
+        if workload.epochs and peer != "ftcourse": torch.save(work.model.state_dict(), f"{folder}/trained.pt")
         seconds = time.perf_counter() - at
     shutil.rmtree(folder, ignore_errors=True)
     if not workload.epochs: return {"seconds": seconds, "peak_mb": memory.bytes / 1e6, "accuracy": accuracy}

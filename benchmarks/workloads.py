@@ -85,6 +85,8 @@ class Job:
     """The modules that are to stay as they are."""
     seed: int
     folder: str
+    gate: bool = False
+    """Is this a comparison of what comes out, and not of seconds? Then nothing is dropped out."""
 
 
 @cache
@@ -114,12 +116,12 @@ def _some(split: Split, n: int, long: bool, draws: torch.Generator) -> Split:
     return split.subset(torch.randperm(len(split), generator=draws)[:n])
 
 
-def job(workload: Workload, seed: int, folder: str, *, dropout: bool = True) -> Job:
+def job(workload: Workload, seed: int, folder: str, *, gate: bool = False) -> Job:
     """The network and the examples for one job; `seed` draws them. Not part of what is timed."""
     whole = _whole("reviews" if workload.of_texts else "cifar10")
     draws = torch.Generator().manual_seed(seed)
     model = copy.deepcopy(_weights(workload.network, workload.size, tuple(whole.classes), seed))
-    if not dropout:
+    if gate:
         for module in model.modules():
             if isinstance(module, nn.Dropout): module.p = 0.0
     parts = stages(model)
@@ -130,4 +132,4 @@ def job(workload: Workload, seed: int, folder: str, *, dropout: bool = True) -> 
     learning = [name for name, p in model.named_parameters() if p not in held]
     sizes = {"train": workload.n, "valid": max(8, workload.n // 4), "test": 256 if workload.epochs else workload.n}
     splits = {name: _some(getattr(whole, name), n, workload.long, draws) for name, n in sizes.items()}
-    return Job(workload, model, Task(**{**vars(whole), **splits}), learning, frozen, seed, folder)
+    return Job(workload, model, Task(**{**vars(whole), **splits}), learning, frozen, seed, folder, gate)

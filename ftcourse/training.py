@@ -29,7 +29,7 @@ from torch.overrides import TorchFunctionMode
 
 from .assets import InputError, cache_dir, is_main_process, progress_bar, say, written_aside
 from .data import Task, augment, lengths, mix, pieces, windows
-from .freezing import _index, audit, boundary, freeze, param_groups
+from .freezing import _index, audit, boundary, freeze, freezing_problems, param_groups
 from .models import Hidden, Preprocess, TextPreprocess, save_model, stages
 
 # %% ../nbs/04_training.ipynb #49ef9097
@@ -364,7 +364,7 @@ class _Kept:
 
 def _keep_all(phase, cut: int, before: _Kept | None) -> _Kept:
     """Keep the prefix's output for both splits, starting from what an earlier stage's output kept `before`, if any."""
-    if not cut or audit(phase.model).problems:
+    if not cut or freezing_problems(phase.model):
         return _Kept()
     before = before if before and before.cut <= cut else _Kept()
     if before.cut == cut:
@@ -871,7 +871,7 @@ def finetune(model: nn.Module, task: Task, recipe: Recipe = Recipe(), out=None, 
                 freeze(model, until=until)
             if epochs.stop <= position["next_epoch"]:
                 continue
-            for problem in audit(model).problems:
+            for problem in freezing_problems(model):
                 say(problem)
             deepest = deepest or _deepest(model, task, recipe, plan, accelerator)
             phase = _Phase(model, task, recipe, epochs, accelerator, anchor, deepest, watch, weights)
@@ -1178,7 +1178,6 @@ def estimate(model: nn.Module, task: Task, recipe: Recipe = Recipe()) -> Estimat
     few = _miniature(model, task, recipe)
     plan, seconds = _phases(recipe), 0.0
     with torch.random.fork_rng([accelerator.device] if accelerator.device.type == "cuda" else []):
-        fixed, _ = _timed(lambda: audit(model))
         once, deepest = _timed(lambda: _deepest(model, few, recipe, plan, accelerator))
         looks = [_look(model, few, recipe, phase, accelerator, deepest) for phase in plan]
     times = len(task.train) / len(few.train)
@@ -1188,7 +1187,7 @@ def estimate(model: nn.Module, task: Task, recipe: Recipe = Recipe()) -> Estimat
     kept = times * kept if times * kept <= recipe.keep_gb * 1e9 else 0
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     return Estimate(looks[-1]["trainable"], sum(p.numel() for p in model.parameters()), looks[-1]["step"],
-                    times * max(0.0, once - fixed) + seconds, activations, int(weights + state + kept + activations))
+                    times * once + seconds, activations, int(weights + state + kept + activations))
 
 
 def _miniature(model, task: Task, recipe) -> Task:
@@ -1212,7 +1211,6 @@ def _look(model, few: Task, recipe, phase: tuple, accelerator, deepest) -> dict:
     """Seconds and bytes of one phase in miniature: of keeping, of a step, of a validation."""
     if phase[0] is not None: freeze(model, until=phase[0])
     keeping, small = _timed(lambda: _Phase(model, few, recipe, phase[1], accelerator, {}, deepest))
-    fixed, _ = _timed(lambda: audit(model))              # part of the building that does not grow with the examples
     small.train()
     draws = _generator(accelerator.device, recipe.seed, 9)
     batches = windows(torch.arange(len(few.train)), small.lengths, recipe.batch_size)
@@ -1221,7 +1219,7 @@ def _look(model, few: Task, recipe, phase: tuple, accelerator, deepest) -> dict:
     step = lambda batch: (_backward_in_pieces(small, batch, draws), _step(small))
     state = sum(p.numel() * p.element_size() for p in small.params) * (3 if recipe.optimizer == "adamw" else 2)
     kept = sum(store.values.nbytes for store in (small.kept.train, small.kept.valid) if store is not None)
-    return {"keeping": max(0.0, keeping - fixed), "step": float(np.mean([_timed(lambda: step(batch))[0] for batch in 2 * batches])),  # noqa: B023
+    return {"keeping": keeping, "step": float(np.mean([_timed(lambda: step(batch))[0] for batch in 2 * batches])),  # noqa: B023
             "steps": len(batches), "validation": _timed(lambda: _validate(small))[0], "activations": stored, "state": state,
             "kept": kept, "trainable": sum(p.numel() for p in small.params)}
 
