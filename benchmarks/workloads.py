@@ -22,7 +22,7 @@ class Workload:
     """The first stage that learns: "none" (all learn), "last", "head"."""
     epochs: int = 1
     """0: an evaluation of `n` examples."""
-    n: int = 384
+    n: int = 256
     """Examples to train on; a quarter as many validate each epoch."""
     size: int = 64
     """Side of the images in pixels, or the longest text in tokens."""
@@ -40,17 +40,17 @@ def _head_only(epochs: int, **more) -> dict: return {"learns": "head", "epochs":
 
 WORKLOADS = (
     Workload("A-64", "everything learns, images of 64 pixels, 1 epoch"),
-    Workload("A-128", "everything learns, images of 128 pixels, 1 epoch", n=128, size=128),
+    Workload("A-128", "everything learns, images of 128 pixels, 1 epoch", n=96, size=128),
     Workload("B-head-1", "the head learns, images, 1 epoch", **_head_only(1)),
     Workload("B-head-5", "the head learns, images, 5 epochs", **_head_only(5)),
-    Workload("B-head-10", "the head learns, images, 10 epochs", **_head_only(10)),
+    Workload("B-head-10", "the head learns, images, 10 epochs", **_head_only(10, n=384)),
     Workload("B-last-1", "the last stage and the head learn, images, 1 epoch", learns="last"),
     Workload("B-last-5", "the last stage and the head learn, images, 5 epochs", learns="last", epochs=5),
-    Workload("B-texts-10", "the head learns, short texts, 10 epochs", "minilm", size=128, **_head_only(10)),
-    Workload("C-short", "everything learns, short texts, 1 epoch", "minilm", size=128, lr=2e-4),
-    Workload("C-long", "everything learns, long texts, 1 epoch", "minilm", size=256, n=128, long=True, lr=2e-4),
+    Workload("B-texts-10", "the head learns, short texts, 10 epochs", "minilm", size=128, **_head_only(10, n=192)),
+    Workload("C-short", "everything learns, short texts, 1 epoch", "minilm", size=128, n=192, lr=2e-4),
+    Workload("C-long", "everything learns, long texts, 1 epoch", "minilm", size=256, n=64, long=True, lr=2e-4),
     Workload("D-images", "evaluation, images of 64 pixels", epochs=0, n=1000),
-    Workload("D-texts", "evaluation, short texts", "minilm", size=128, epochs=0, n=1000),
+    Workload("D-texts", "evaluation, short texts", "minilm", size=128, epochs=0, n=500),
 )
 
 
