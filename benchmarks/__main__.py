@@ -13,6 +13,7 @@ given); `--json` prints the results. With `--work FOLDER` an interrupted command
 
 import argparse
 import contextlib
+import hashlib
 import importlib.util
 import json
 import math
@@ -139,9 +140,13 @@ def compete(args) -> dict:
     return {**record, **facts(record)}
 
 
+def _digest(names: list[str]) -> str: return f"{len(names)} parameters, {hashlib.sha256(json.dumps(names).encode()).hexdigest()[:12]}"
+
+
 def as_json(record: dict) -> str:
     """The record with one measurement a line."""
-    short = lambda row: {k: float(f"{v:.4g}") if isinstance(v, float) and math.isfinite(v) else v for k, v in row.items() if k != "learned"}
+    brief = lambda v: _digest(v) if isinstance(v, list) else float(f"{v:.4g}") if isinstance(v, float) and math.isfinite(v) else v
+    short = lambda row: {k: brief(v) for k, v in row.items()}
     rows = ",\n".join(json.dumps(short(row)) for row in record["rows"])
     return json.dumps({k: v for k, v in record.items() if k != "rows"}, indent=1)[:-2] + f',\n "rows": [\n{rows}\n]\n}}\n'
 

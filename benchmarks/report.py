@@ -106,6 +106,13 @@ def facts(record: dict) -> dict:
 def _ratio(row: dict) -> str: return f"{row['ratio']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
 
 
+def promise_lines(record: dict) -> list[str]:
+    """What is asked and what was reached, as a table."""
+    return ["| what is asked | at least | reached | against | |", "|---|---|---|---|---|",
+            *(f"| {row['what']} | {row['asked']:g} | {row['reached']:.2f} [{row['low']:.2f}, {row['high']:.2f}] | {row['against']} | "
+              f"{'holds' if row['holds'] else 'MISSED'} |" for row in record["promises"])]
+
+
 def markdown(record: dict) -> str:
     """The tables."""
     machine, rows = record["environment"], record["comparisons"]
@@ -122,9 +129,7 @@ def markdown(record: dict) -> str:
         by = {row["contestant"]: row for row in rows if row["workload"] == key}
         if by: lines.append(f"| {key}: {workload['title']} | {next(iter(by.values()))['ours']:.2f} | "
                             + " | ".join(_ratio(by[name]) if name in by else "failed" for name in names) + " |")
-    lines += ["", "| what is asked | at least | reached | against | |", "|---|---|---|---|---|"]
-    lines += [f"| {row['what']} | {row['asked']:g} | {row['reached']:.2f} [{row['low']:.2f}, {row['high']:.2f}] | {row['against']} | "
-              f"{'holds' if row['holds'] else 'MISSED'} |" for row in record["promises"]]
+    lines += ["", *promise_lines(record)]
     lines += ["", "Share of the machine's product rate where everything learns, validation and writing included:", ""]
     lines += [f"- {row['workload']}, {row['contestant']}: {row['share']:.0%} [{row['low']:.0%}, {row['high']:.0%}]" for row in record["limits"]]
     off = [row for row in record["gate"] if not (row["same_loss"] and row["same_parameters"])]

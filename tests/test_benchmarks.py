@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.report import OURS, comparisons, facts, gate, limits, markdown, paired, picture, promises
+from benchmarks.report import OURS, comparisons, facts, gate, limits, markdown, paired, picture, promise_lines, promises
 from benchmarks.workloads import WORKLOADS, gates, job, small
 
 ROOT = Path(__file__).parents[1]
@@ -118,3 +118,29 @@ def test_what_is_asked_wrongly_is_said_in_a_line():
     wrong = run("--only", "E-64")
     assert wrong.returncode == 1 and "no workload E-64; there are A-64" in wrong.stderr and "Traceback" not in wrong.stderr
     assert "invalid choice: 'keras'" in run("--peers", "keras").stderr
+
+
+def test_the_stored_tables_are_those_of_the_stored_rows():
+    record = json.loads(STORED.read_text())
+    assert not record["quick"] and not record["missing"] and not [row for row in record["rows"] if "error" in row]
+    again = facts(record)
+    for name in ("comparisons", "promises", "limits"):
+        for stored, made_now in zip(record[name], again[name], strict=True):
+            for key, value in stored.items():
+                assert made_now[key] == (pytest.approx(value, rel=2e-3, abs=2e-3) if isinstance(value, float) else value), (name, stored)
+    assert record["gate"] and [row["same_parameters"] for row in record["gate"]] == [row["same_parameters"] for row in again["gate"]]
+    written = STORED.with_suffix(".md").read_text()
+    assert markdown(record) == written
+
+
+def test_the_readme_has_the_stored_promises():
+    record, readme = json.loads(STORED.read_text()), (ROOT / "README.md").read_text()
+    for line in promise_lines(record): assert line in readme, line
+
+
+def test_exponents_are_found():
+    from benchmarks.growth import exponent
+
+    x = [8, 16, 32, 64, 128, 256]
+    assert exponent(x, [3 + 0.01 * v for v in x]) == pytest.approx(1, abs=0.05)
+    assert exponent(x, [0.5 + 1e-3 * v**2 for v in x]) == pytest.approx(2, abs=0.05)
