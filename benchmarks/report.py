@@ -103,6 +103,12 @@ def facts(record: dict) -> dict:
     return {"comparisons": comparisons(record), "gate": gate(record), "limits": limits(record), "promises": promises(record)}
 
 
+def rounds(record: dict) -> str:
+    """How many rounds the ratios are medians of."""
+    few, many = (f(row["n"] for row in record["comparisons"]) for f in (min, max))
+    return f"{few} round{'' if few == 1 else 's'}" if few == many else f"{few} to {many} rounds"
+
+
 def _ratio(row: dict) -> str: return f"{row['ratio']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
 
 
@@ -120,7 +126,7 @@ def markdown(record: dict) -> str:
     names = list(dict.fromkeys(row["contestant"] for row in rows))
     median = lambda key: statistics.median(row[key] for row in rates) / 1e9
     lines = [f"ftcourse beside its peers, {record['made']}: {machine['processor']}, {record['threads']} threads, "
-             f"{', '.join(f'{name} {version}' for name, version in record['versions'].items())}; {record['rounds']} rounds.",
+             f"{', '.join(f'{name} {version}' for name, version in record['versions'].items())}; {rounds(record)}.",
              f"Products of matrices {median('product'):.0f} GFLOP/s ({min(r['product'] for r in rates) / 1e9:.0f} to "
              f"{max(r['product'] for r in rates) / 1e9:.0f} over the rounds), copying {median('memory'):.1f} GB/s." if rates else "",
              "", "Seconds of ftcourse, and how many times as long each peer took: median of the rounds [lowest, highest].", "",
