@@ -109,13 +109,15 @@ def rounds(record: dict) -> str:
     return f"{few} round{'' if few == 1 else 's'}" if few == many else f"{few} to {many} rounds"
 
 
-def _ratio(row: dict) -> str: return f"{row['ratio']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
+def _interval(row: dict, key: str) -> str:
+    """A median and its lowest and highest; of one round the number alone."""
+    return f"{row[key]:.2f}" + (f" [{row['low']:.2f}, {row['high']:.2f}]" if row["low"] < row["high"] else "")
 
 
 def promise_lines(record: dict) -> list[str]:
     """What is asked and what was reached, as a table."""
     return ["| what is asked | at least | reached | against | |", "|---|---|---|---|---|",
-            *(f"| {row['what']} | {row['asked']:g} | {row['reached']:.2f} [{row['low']:.2f}, {row['high']:.2f}] | {row['against']} | "
+            *(f"| {row['what']} | {row['asked']:g} | {_interval(row, 'reached')} | {row['against']} | "
               f"{'holds' if row['holds'] else 'MISSED'} |" for row in record["promises"])]
 
 
@@ -134,7 +136,7 @@ def markdown(record: dict) -> str:
     for key, workload in record["workloads"].items():
         by = {row["contestant"]: row for row in rows if row["workload"] == key}
         if by: lines.append(f"| {key}: {workload['title']} | {next(iter(by.values()))['ours']:.2f} | "
-                            + " | ".join(_ratio(by[name]) if name in by else "failed" for name in names) + " |")
+                            + " | ".join(_interval(by[name], 'ratio') if name in by else "failed" for name in names) + " |")
     lines += ["", *promise_lines(record)]
     lines += ["", "Share of the machine's product rate where everything learns, validation and writing included:", ""]
     lines += [f"- {row['workload']}, {row['contestant']}: {row['share']:.0%} [{row['low']:.0%}, {row['high']:.0%}]" for row in record["limits"]]
