@@ -148,7 +148,8 @@ def markdown(record: dict) -> str:
     lines += ["", "Accuracy where the procedure differs, ours minus theirs in points, over the rounds (each another seed) ± standard error:", ""]
     wide = [row for row in rows if row["accuracy_gap_error"] is not None and abs(row["accuracy_gap"]) > 2 * row["accuracy_gap_error"] + 0.005]
     lines += [f"- {row['workload']}, {row['contestant']}: {100 * row['accuracy_gap']:+.1f} ± {100 * row['accuracy_gap_error']:.1f}" for row in wide]
-    if not wide: lines += ["- no pair differs by more than two standard errors and half a point."]
+    told = any(row["accuracy_gap_error"] is not None for row in rows)
+    if not wide: lines += ["- no pair differs by more than two standard errors and half a point." if told else "- one round cannot tell."]
     failed = [row for row in record["rows"] if "error" in row]
     lines += [f"- failed: {row['workload']}, {row['contestant']}, round {row['round']}: {row['error']}" for row in failed]
     if record["missing"]: lines += ["", f"Not installed, and left out: {', '.join(record['missing'])}."]
