@@ -647,8 +647,7 @@ class Run:
 
         model = load_model(str(self.path / "model.safetensors"))
         tensors, _ = _load_state(self.path / "state.safetensors")        # of a run that was cut off
-        best = {k.removeprefix("best/"): v for k, v in tensors.items() if k.startswith("best/")}
-        try: model.load_state_dict(best, strict=False)
+        try: model.load_state_dict(_under("best/", tensors), strict=False)
         except RuntimeError: raise InputError(f"{self.path / 'state.safetensors'} holds weights of other shapes than model.safetensors: "
                                               "the files are not of one run") from None
         model.source = self.info.get("weights", model.source)
@@ -752,9 +751,9 @@ class _Weights:
     """The weights of a run on disk. The whole network is written once, then what learns goes into the state, and the whole again at the end."""
 
     def __init__(self, model, run: Run, fixed: set[str], tensors: dict):
-        self.model, self.run, self.fixed = model, run, fixed
+        self.model, self.fixed = model, fixed
         self.file, self.written = run.path / "model.safetensors", bool(tensors)
-        self.best = {k.removeprefix("best/"): v for k, v in tensors.items() if k.startswith("best/")}    # newer than the file
+        self.best = _under("best/", tensors)             # newer than the file
 
     def learned(self) -> dict[str, torch.Tensor]:
         """Tensors that this run can have changed, by name."""
@@ -817,6 +816,11 @@ def _load_state(path: Path) -> tuple[dict, dict]:
         raise InputError(f"{path} is damaged ({error}); remove it to begin the run anew") from None
 
 
+def _under(kind: str, tensors: dict) -> dict[str, torch.Tensor]:
+    """The tensors of a state whose names begin with `kind`, by the rest of the name."""
+    return {name.removeprefix(kind): value for name, value in tensors.items() if name.startswith(kind)}
+
+
 def _restore(phase, tensors: dict, position: dict):
     """Give a phase the optimizer's memory and the averaged weights of a state file."""
     params = dict(phase.model.named_parameters())
@@ -827,7 +831,7 @@ def _restore(phase, tensors: dict, position: dict):
             device = params[name].device
             phase.optimizer.state[params[name]][slot] = value.to(device)
     if phase.ema:
-        phase.ema.load_state_dict({k.removeprefix("ema/"): v for k, v in tensors.items() if k.startswith("ema/")})
+        phase.ema.load_state_dict(_under("ema/", tensors))
     if position["scaler"] and phase.accelerator.scaler is not None:
         phase.accelerator.scaler.load_state_dict(position["scaler"])
 
@@ -857,7 +861,7 @@ def finetune(model: nn.Module, task: Task, recipe: Recipe = Recipe(), out=None, 
     _take_from_main(model)
     anchor = {p: p.detach().clone() for p in _backbone(model)} if recipe.l2sp else {}
     if tensors:
-        model.load_state_dict({k.removeprefix("model/"): v for k, v in tensors.items() if k.startswith("model/")})
+        model.load_state_dict(_under("model/", tensors))
         run.history = position["history"]
     began, before = time.perf_counter(), position["seconds"]
     plan, deepest = _phases(recipe), None
