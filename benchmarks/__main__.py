@@ -48,6 +48,7 @@ class Contestant:
         self.name = f"{peer}, {setting}"
         kind = {"OMP_WAIT_POLICY": "passive", "OMP_NUM_THREADS": str(threads), "FTCOURSE_PROGRESS": "0", "HF_HUB_OFFLINE": "1",
                 "TOKENIZERS_PARALLELISM": "true", "PYTHONWARNINGS": "ignore"}
+        if peer != "ftcourse": kind |= {"MALLOC_TRIM_THRESHOLD_": str(2**31 - 1), "MALLOC_MMAP_THRESHOLD_": str(2**30)}   # ftcourse sets them itself
         self.log = log.open("w")
         self.process = subprocess.Popen([sys.executable, "-m", "benchmarks.worker", peer, setting], cwd=ROOT, text=True,
                                         env={**os.environ, **kind}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log)

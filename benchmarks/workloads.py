@@ -46,7 +46,7 @@ WORKLOADS = (
     Workload("B-head-10", "the head learns, images, 10 epochs", **_head_only(10, n=384)),
     Workload("B-last-1", "the last stage and the head learn, images, 1 epoch", learns="last"),
     Workload("B-last-5", "the last stage and the head learn, images, 5 epochs", learns="last", epochs=5),
-    Workload("B-texts-10", "the head learns, short texts, 10 epochs", "minilm", size=128, **_head_only(10, n=192)),
+    Workload("B-texts-10", "the head learns, short texts, 10 epochs", "minilm", size=128, **_head_only(10, n=384)),
     Workload("C-short", "everything learns, short texts, 1 epoch", "minilm", size=128, n=192, lr=2e-4),
     Workload("C-long", "everything learns, long texts, 1 epoch", "minilm", size=256, n=64, long=True, lr=2e-4),
     Workload("D-images", "evaluation, images of 64 pixels", epochs=0, n=1000),

@@ -30,7 +30,7 @@ from torch.overrides import TorchFunctionMode
 from .assets import InputError, cache_dir, is_main_process, progress_bar, say, written_aside
 from .data import Task, augment, lengths, mix, pieces, windows
 from .freezing import _index, audit, boundary, freeze, freezing_problems, param_groups
-from .models import Hidden, Preprocess, TextPreprocess, save_model, stages
+from .models import Hidden, Preprocess, TextPreprocess, _at_once, keep_memory, save_model, stages
 
 # %% ../nbs/04_training.ipynb #49ef9097
 @dataclass(frozen=True)
@@ -598,12 +598,13 @@ def _validate(phase) -> tuple[float, float]:
     """Mean loss and accuracy on the validation split, with the averaged weights where there are any."""
     split, kept = phase.task.valid, phase.kept.valid
     logits = torch.zeros(len(split), len(phase.task.classes), device=phase.accelerator.device)
+    size = _at_once(split.inputs, phase.accelerator.device)
     _average_statistics(phase)
     phase.model.eval()
     suffix = phase.ema.module if phase.ema else phase.suffix
     suffix.eval()
     with torch.no_grad(), phase.accelerator.autocast():
-        for i, rows in enumerate(pieces(torch.arange(len(split)), lengths(split.inputs), 256, phase.recipe.max_tokens)):
+        for i, rows in enumerate(pieces(torch.arange(len(split)), lengths(split.inputs), size, phase.recipe.max_tokens)):
             if not _is_mine(phase.accelerator, i): continue
             x = kept.get(0, rows) if kept is not None else _through_prefix(phase, split.inputs[rows])
             logits[rows.to(logits.device)] = suffix(x).float()
@@ -748,7 +749,7 @@ def _memory_gb() -> float | None:
 
 # %% ../nbs/04_training.ipynb #8cfdcdad
 class _Weights:
-    """The weights of a run on disk. The whole network is written once, then what learns goes into the state, and the whole again at the end."""
+    """The weights of a run on disk. The whole network is written once, then what learns goes into the state, and at the end into the whole."""
 
     def __init__(self, model, run: Run, fixed: set[str], tensors: dict):
         self.model, self.fixed = model, fixed
@@ -771,11 +772,24 @@ class _Weights:
         from safetensors.torch import load_file
 
         if is_main_process():
-            self.model.load_state_dict({**load_file(self.file), **self.best})
-            if self.best: save_model(self.model, self.file)
+            self.model.load_state_dict(self.best or load_file(self.file), strict=not self.best)      # what is fixed is as it was
+            _overwrite(self.file, self.best)
             self.best = {}
         _take_from_main(self.model)
         self.model.eval()
+
+
+def _overwrite(path: Path, tensors: dict[str, torch.Tensor]):
+    """Give tensors of a safetensors file new values, in place. Who is cut off half way still has them in the run's state."""
+    if not tensors: return
+    with path.open("r+b") as file:
+        header = int.from_bytes(file.read(8), "little")
+        places = json.loads(file.read(header))
+        for name, value in tensors.items():
+            file.seek(8 + header + places[name]["data_offsets"][0])
+            file.write(value.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _save_state(path: Path, phase, next_epoch: int, run: Run):
@@ -1011,6 +1025,7 @@ def _accelerator(precision: str):
     if AcceleratorState._shared_state and AcceleratorState().mixed_precision != wanted:
         AcceleratorState._reset_state()  # accelerate remembers the precision of the process's first training
     accelerator = Accelerator(mixed_precision=wanted)
+    if accelerator.device.type == "cpu": keep_memory()
     if {"MASTER_PORT", "ACCELERATE_USE_CPU"} <= set(os.environ) and "RANK" not in os.environ:
         say("several processes were asked of accelerate launch, and one was started: on CPUs it needs MPI, so use "
             "torchrun --nproc_per_node 2 -m ftcourse …")

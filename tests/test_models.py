@@ -5,6 +5,9 @@ import functools
 import hashlib
 import json
 import os
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -498,3 +501,25 @@ def test_bundled_features_transfer(cifar):
         fit = LogisticRegression(C=0.01, max_iter=300).fit((x - x.mean(0)) / (x.std(0) + 1e-6), train.labels)
         reached[weights] = fit.score((y - x.mean(0)) / (x.std(0) + 1e-6), test.labels)
     assert reached["bundled"] > reached[None] + 0.15, reached
+
+
+# ------------------------------------------------------------------------------------------------------------- memory
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library gives memory out by rules of its own")
+@pytest.mark.parametrize("environment, kept", [({}, True), ({"MALLOC_ARENA_MAX": "4"}, False)])
+def test_freed_memory_is_kept_for_the_next_tensor_unless_the_environment_says_how(environment, kept):
+    """Counted by the system: the pages of memory that it had to lend out and clear."""
+    program = """if True:
+        import resource, torch
+        from ftcourse.models import keep_memory
+        keep_memory()
+        torch.ones(2**24)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(10): torch.ones(2**24)
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)"""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    done = subprocess.run([sys.executable, "-c", program], env=own | environment, capture_output=True, text=True,
+                          check=True)
+    share = int(done.stdout) / (10 * 2**26 / os.sysconf("SC_PAGE_SIZE"))               # of all that was asked for
+    assert share < 0.2 if kept else share > 0.5

@@ -14,12 +14,14 @@ import time
 from dataclasses import asdict, replace
 
 import pytest
+import safetensors.torch
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import STAGED
 
+from ftcourse import training
 from ftcourse.assets import InputError
 from ftcourse.evaluation import evaluate
 from ftcourse.freezing import audit, freeze, param_groups
@@ -244,7 +246,6 @@ def test_kept_features_are_not_computed_again(tiny, tmp_path, monkeypatch):
 
 
 def test_an_unfreezing_plan_runs_what_stays_frozen_once(tiny, tmp_path, monkeypatch):
-    import ftcourse.training as training
 
     seen, original = [], training._through_prefix
     monkeypatch.setattr(
@@ -272,7 +273,6 @@ def test_too_little_memory_keeps_in_a_file_and_changes_nothing(tiny, tmp_path, c
 
 
 def test_too_little_disk_is_said_and_trains_all_the_same(tiny, tmp_path, capfd, monkeypatch):
-    import ftcourse.training as training
 
     monkeypatch.setattr(training.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1000}))
     finetune(network(), tiny, Recipe(epochs=1, freeze="last", keep_gb=1e-6), out=tmp_path / "run")
@@ -493,7 +493,6 @@ def test_killed_at_a_random_point_and_resumed_is_bit_identical(tiny, tmp_path, n
 
 
 def test_resume_before_the_first_epoch_and_with_another_recipe(tiny, tmp_path, monkeypatch):
-    import ftcourse.training as training
 
     monkeypatch.setattr(training, "_train_epoch", lambda *a: os.kill(os.getpid(), signal.SIGINT) or time.sleep(5))
     recipe = Recipe(epochs=2, freeze="head")
@@ -533,6 +532,40 @@ def test_a_run_that_was_cut_off_gives_its_best_weights(tiny, tmp_path, freezing)
     finetune(whole, tiny, recipe, out=tmp_path / "whole")
     finetune(resumed, tiny, recipe, out=out, resume=True)
     assert same(whole, resumed) and same(resumed, Run.load(out).model())
+
+
+def test_cut_off_while_the_best_weights_are_written_into_the_file(tiny, tmp_path, monkeypatch):
+    recipe, out = Recipe(epochs=4, batch_size=20, lr=1e-3, freeze="last"), tmp_path / "run"
+    pretrained = lambda: load_model("resnet18", classes=tiny.classes, weights="bundled", size=32)
+
+    def torn(path, tensors):
+        assert tensors                                                        # else there is nothing to write
+        with path.open("r+b") as file:
+            file.seek(-2_000_000, 2)
+            file.write(bytes(1_000_000))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training, "_overwrite", torn)
+        finetune(pretrained(), tiny, recipe, out=out)
+    run = Run.load(out)
+    before = run.model()                                                      # of what the state knows
+    assert evaluate(before, tiny.valid).accuracy == pytest.approx(run.best["valid_accuracy"])
+    whole, resumed = pretrained(), pretrained()
+    finetune(whole, tiny, recipe, out=tmp_path / "whole")
+    finetune(resumed, tiny, recipe, out=out, resume=True)
+    assert same(whole, resumed) and same(resumed, Run.load(out).model())
+
+
+def test_values_are_put_in_place_of_those_in_a_safetensors_file(tmp_path):
+    old = {"a": torch.zeros(2, 3), "b": torch.zeros((), dtype=torch.int64), "c": torch.ones(5, dtype=torch.bfloat16)}
+    new = {"a": torch.randn(3, 2).T, "b": torch.tensor(7), "c": torch.randn(5).bfloat16()}
+    safetensors.torch.save_file(old, tmp_path / "x.safetensors", metadata={"format": "pt"})
+    for names in (["a"], ["b", "c"], []):
+        training._overwrite(tmp_path / "x.safetensors", {name: new[name] for name in names})
+        old |= {name: new[name] for name in names}
+        read = safetensors.torch.load_file(tmp_path / "x.safetensors")
+        assert read.keys() == old.keys() and all(torch.equal(read[name], old[name]) for name in old)
 
 
 def test_the_state_holds_only_what_learns(tiny, tmp_path):
