@@ -588,6 +588,121 @@ def test_a_damaged_state_is_named(tiny, tmp_path):
         finetune(network(), tiny, Recipe(epochs=1, freeze="head"), out=out, resume=True)
 
 
+# ----------------------------------------------------------------------------------------------------------- policy
+
+
+LONG = Recipe(epochs=10, freeze="last", batch_size=2, lr=1e-3)                # more than 100 steps
+
+
+def trials(monkeypatch, outcome=None):
+    """Count the trials, and have them find `outcome`, policies and their seconds as a function of the usual policy."""
+    seen, real = [], training._trial
+    found = lambda phase: seen.append(phase.name) or (outcome(phase.policy) if outcome else real(phase))
+    monkeypatch.setattr(training, "_trial", found)
+    return seen
+
+
+def few(tiny): return replace(tiny, train=tiny.train.subset(torch.arange(20)))
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "cache_dir", lambda: tmp_path)
+    return tmp_path / "policies.json"
+
+
+def test_no_policy_changes_what_is_computed_but_for_rounding(tiny):
+    model = load_model("resnet18", classes=tiny.classes, weights="bundled", size=64)
+    gradients, recipe = {}, Recipe(freeze="layer3", batch_size=32, precision="fp32")
+    for policy in training.try_policies(model, tiny, recipe):
+        learning, task = freeze(copy.deepcopy(model), until="layer3"), training._prepared(model, tiny)
+        phase = training._Phase(learning, task, recipe, range(1), training._accelerator("fp32"), {})
+        phase.train()
+        with training._same_threads():
+            phase.use(policy)
+            loss = training._backward_in_pieces(phase, torch.arange(32), _generator("cpu", 0))
+        gradients[policy] = [loss, *(p.grad for p in phase.params)]
+    (usual, first), *others = gradients.items()
+    assert usual.products and {p.products for p, _ in others} == {True, False}
+    assert {p.memory_format for p, _ in others} > {""}
+    for policy, values in others:
+        for a, b in zip(values, first, strict=True):
+            assert torch.allclose(a, b, rtol=1e-3, atol=1e-4 * float(b.abs().max())), policy
+
+
+def test_a_trial_leaves_the_run_bit_for_bit_what_it_is_without(tiny, tmp_path, own_cache, monkeypatch):
+    real, as_usual, runs = training._trial, lambda phase: {next(iter(real(phase))): 1.0}, {}
+    monkeypatch.setattr(training, "_trial", as_usual)
+    for policy in ("auto", "fixed"):
+        runs[policy] = network(seed=1)
+        finetune(runs[policy], few(tiny), replace(LONG, policy=policy, flip=True), out=tmp_path / policy)
+    assert own_cache.exists() and same(*runs.values())
+
+
+def test_the_faster_policy_is_chosen_told_stored_and_remembered(tiny, tmp_path, own_cache, monkeypatch, capsys):
+    usual = training.Policy(2, True)
+    seconds = {usual: 1.0, replace(usual, threads=1): 0.8, replace(usual, threads=3): 0.7,
+               replace(usual, products=False): 0.96, replace(usual, memory_format="channels_last"): 0.9}
+    assert training._chosen(seconds) == training.Policy(3, True, "channels_last")
+    seen = trials(monkeypatch, lambda own: {own: 1.0, replace(own, products=False): 0.5})
+    for i in range(2):
+        before = torch.get_num_threads()
+        run = finetune(network(), few(tiny), LONG, out=tmp_path / f"run{i}")
+        assert run.info["policies"]["0"]["products"] is False and torch.get_num_threads() == before
+        assert ("small maps as products" in capsys.readouterr().err) == (i == 0)                # instead of …
+    assert seen == ["layer7"]
+    assert Run.load(tmp_path / "run1").info["policies"] == run.info["policies"]
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"KEY": {"threads": 0, "products": true}}', '{"KEY": 3}',
+                                     '{"KEY": {"threads": 1, "products": true, "memory_format": "preserve_format"}}',
+                                     '{"KEY": {"threads": 100000, "products": true}}'])
+def test_what_is_remembered_is_not_trusted(tiny, tmp_path, own_cache, monkeypatch, content):
+    seen = trials(monkeypatch, lambda own: {own: 1.0})
+    monkeypatch.setattr(training, "_tried_before", lambda phase: "KEY")
+    own_cache.write_text(content)
+    finetune(network(), few(tiny), LONG, out=tmp_path / "run")
+    assert seen == ["layer7"]
+    assert json.loads(own_cache.read_text())["KEY"]["threads"] == torch.get_num_threads()
+
+
+def test_a_short_training_and_a_fixed_policy_try_nothing(tiny, tmp_path, own_cache, monkeypatch):
+    seen = trials(monkeypatch)
+    finetune(network(), few(tiny), replace(LONG, epochs=9), out=tmp_path / "short")       # 90 steps
+    run = finetune(network(), few(tiny), replace(LONG, policy="fixed"), out=tmp_path / "fixed")
+    assert not seen and not own_cache.exists()
+    assert run.info["policies"] == {"0": {"threads": torch.get_num_threads(), "products": True, "memory_format": ""}}
+    with pytest.raises(InputError, match="policy='quick' is unknown"): Recipe(policy="quick")
+
+
+def test_a_run_goes_on_with_the_policy_that_it_was_begun_with(tiny, tmp_path, own_cache, monkeypatch):
+    trials(monkeypatch, lambda own: {own: 1.0, replace(own, products=False): 0.5})
+    whole, resumed = network(seed=1), network(seed=1)
+    finetune(whole, few(tiny), LONG, out=tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        finetune(resumed, few(tiny), LONG, out=tmp_path / "cut", watch=Interrupting(4))
+    own_cache.unlink()
+    trials(monkeypatch, lambda own: {own: 1.0, replace(own, memory_format="contiguous_format"): 0.5})
+    finetune(resumed, few(tiny), LONG, out=tmp_path / "cut", resume=True)
+    assert not own_cache.exists() and same(whole, resumed)
+
+
+def test_a_read_only_cache_costs_a_trial_each_time_and_no_more(tiny, tmp_path, own_cache, monkeypatch):
+    seen = trials(monkeypatch, lambda own: {own: 1.0})
+    own_cache.mkdir()                                                          # can neither be read nor replaced
+    for i in range(2): finetune(network(), few(tiny), LONG, out=tmp_path / f"run{i}")
+    assert seen == ["layer7"] * 2
+
+
+@pytest.mark.parametrize("text, cores", [("max 100000", None), ("150000 100000", 2), ("50000 100000", 1), ("100", None),
+                                         ("", None)])
+def test_a_containers_quota_bounds_the_threads(text, cores, monkeypatch):
+    allowed = set(range(16))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: allowed)
+    monkeypatch.setattr(training.Path, "read_text", lambda path: text)
+    assert training._cores() == (cores or 16)
+
+
 # ------------------------------------------------------------------------------------------------------- small maps
 
 
