@@ -97,8 +97,8 @@ class Recipe:
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Number format of the forward pass. auto: bf16 on a GPU that has it, else fp32."""
     policy: Literal["auto", "fixed"] = "auto"
-    """How steps are run (threads, layout in memory, small convolutions as products). auto: a training of 100 steps or more
-    tries it out in its first seconds and remembers it for this machine; fixed: nothing is tried."""
+    """How steps are run (threads, layout in memory, small convolutions as products). auto: a training of 400 steps or more
+    tries it out first, on a few of them, and remembers it for this machine; fixed: nothing is tried."""
     seed: int = 0
     """Seed of the order, the augmentation and the dropout."""
 
@@ -680,17 +680,16 @@ def _timed(work) -> tuple[float, object]:
 
 # %% ../nbs/04_training.ipynb #7e11c0d2
 def _trial(phase, rounds: int = 4) -> dict[Policy, float]:
-    """Seconds, forward and backward, of a quarter of a batch by each policy, the usual one first. Leaves the network as it was."""
+    """Seconds of a batch, forward and backward, by each policy, the usual one first. Leaves the network as it was."""
     draws, usual = _generator(phase.accelerator.device, phase.recipe.seed, 10), phase.policy
     window = windows(torch.arange(len(phase.task.train)), phase.lengths, phase.recipe.batch_size)[0]
-    some = window[: max(2, len(window) // 4)]
     statistics = [(buffer, buffer.clone()) for buffer in phase.suffix.buffers()]
     phase.train()
-    seconds = {policy: [] for policy in [usual, *_alternatives(phase, _batch(phase, some, draws)[0])]}
+    seconds = {policy: [] for policy in [usual, *_alternatives(phase, _batch(phase, window[:2], draws)[0])]}
     for _ in range(rounds):
         for policy, times in seconds.items():
             phase.use(policy)
-            times.append(_timed(lambda: _backward_in_pieces(phase, some, draws))[0])
+            times.append(_timed(lambda: _backward_in_pieces(phase, window, draws))[0])
     phase.use(usual)
     phase.optimizer.zero_grad()
     for buffer, value in statistics: buffer.copy_(value)
@@ -698,12 +697,15 @@ def _trial(phase, rounds: int = 4) -> dict[Policy, float]:
 
 
 def _chosen(seconds: dict[Policy, float]) -> Policy:
-    """The usual policy, which is the first, with each change that made a step at least 5 % faster."""
+    """The usual policy, which is the first, with each change that made a step at least 8 % faster."""
     (usual, base), *others = seconds.items()
-    better = [asdict(policy) for policy, time in sorted(others, key=lambda pair: -pair[1]) if time < 0.95 * base]
+    better = [asdict(policy) for policy, time in sorted(others, key=lambda pair: -pair[1]) if time < 0.92 * base]
     return replace(usual, **{name: value for one in better for name, value in one.items() if value != getattr(usual, name)})
 
 # %% ../nbs/04_training.ipynb #7e11c0d3
+_LONG = 400                                            # steps from which on a trial, of 16 and more, is worth its time
+
+
 def _policy_from(values) -> Policy | None:
     """A policy from what a file says; None where no machine could run by it."""
     try: policy = Policy(**values)
@@ -739,7 +741,7 @@ def _policy(phase, run) -> Policy:
 def _from_trial(phase) -> Policy | None:
     """What a trial shows, now or earlier on this machine; None where none is due."""
     if phase.recipe.policy == "fixed" or phase.accelerator.num_processes > 1: return None
-    if phase.steps_an_epoch * len(phase.epochs) < 100: return None
+    if phase.steps_an_epoch * len(phase.epochs) < _LONG: return None
     what, known = _tried_before(phase), _known_policies()
     if policy := _policy_from(known.get(what)): return policy
     policy = _chosen(_trial(phase))
@@ -1399,7 +1401,7 @@ def _stored(phase, window, draws) -> int:
 
 # %% ../nbs/04_training.ipynb #7e11c0d5
 def try_policies(model: nn.Module, task: Task, recipe: Recipe = Recipe()) -> dict[Policy, float]:  # noqa: B008
-    """Seconds of a quarter of a training step on this machine by each `Policy`, the usual one first; on a copy of `model`."""
+    """Seconds of a batch forward and backward on this machine by each `Policy`, the usual one first; on a copy of `model`."""
     task, accelerator, model = _prepared(model, task), _accelerator(recipe.precision), copy.deepcopy(model)
     model.to(accelerator.device)
     if recipe.freeze is not None: freeze(model, until=recipe.freeze)
