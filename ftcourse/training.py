@@ -260,6 +260,11 @@ def _generator(device, *words: int) -> torch.Generator:
     return torch.Generator(device=device).manual_seed(_seed(*words))
 
 
+def _forked_rng(accelerator):
+    """Leave torch's random numbers as they were, those of the device too."""
+    return torch.random.fork_rng([accelerator.device] if accelerator.device.type == "cuda" else [])
+
+
 def _repeats(phase) -> bool:
     """Does the prefix see the same images again in a later epoch?"""
     return bool(phase.recipe.views) or not phase.recipe.augments
@@ -747,7 +752,9 @@ def _from_trial(phase) -> Policy | None:
     policy = _chosen(_trial(phase))
     say(f"{phase.name} on: steps run with {policy}" + (", as usual" if policy == phase.policy else f" instead of {phase.policy}"))
     latest = dict(list(known.items())[-200:]) | {what: asdict(policy)}
-    with contextlib.suppress(OSError): _write(cache_dir() / "policies.json", json.dumps(latest, indent=1))      # else it is tried again
+    with contextlib.suppress(OSError):                                              # else it is tried again
+        cache_dir().mkdir(parents=True, exist_ok=True)
+        _write(cache_dir() / "policies.json", json.dumps(latest, indent=1))
     return policy
 
 
@@ -1028,11 +1035,9 @@ def finetune(model: nn.Module, task: Task, recipe: Recipe = Recipe(), out=None, 
     began, before = time.perf_counter(), position["seconds"]
     plan, deepest = _phases(recipe), None
     weights = _Weights(model, run, _never_learning(model, plan), tensors)
-    devices = [accelerator.device] if accelerator.device.type == "cuda" else []
     left, watch = recipe.epochs - position["next_epoch"], watch or Watch()
     watch.begins(run, left * _steps_an_epoch(task, recipe))
-    with torch.random.fork_rng(devices), progress_bar(left * len(task.train), "training") as bar, \
-            _kept_when_stopped(weights, run), _same_threads():
+    with _forked_rng(accelerator), progress_bar(left * len(task.train), "training") as bar, _kept_when_stopped(weights, run):
         for until, epochs in plan:
             if until is not None:
                 freeze(model, until=until)
@@ -1041,11 +1046,12 @@ def finetune(model: nn.Module, task: Task, recipe: Recipe = Recipe(), out=None, 
             for problem in freezing_problems(model):
                 say(problem)
             deepest = deepest or _deepest(model, task, recipe, plan, accelerator)
-            phase = _Phase(model, task, recipe, epochs, accelerator, anchor, deepest, watch, weights)
-            phase.use(_policy(phase, run))
-            if epochs.start < position["next_epoch"]:
-                _restore(phase, tensors, position)
-            _run_phase(phase, run, max(epochs.start, position["next_epoch"]), bar, began - before)
+            with _same_threads():                                                    # a policy is one phase's own
+                phase = _Phase(model, task, recipe, epochs, accelerator, anchor, deepest, watch, weights)
+                phase.use(_policy(phase, run))
+                if epochs.start < position["next_epoch"]:
+                    _restore(phase, tensors, position)
+                _run_phase(phase, run, max(epochs.start, position["next_epoch"]), bar, began - before)
     return _finish(weights, run)
 
 
@@ -1258,14 +1264,9 @@ def find_lr(model: nn.Module, task: Task, recipe: Recipe = Recipe(), *, lowest: 
     Stages keep the ratios that `recipe.layer_decay` gives them. Stops where the loss has reached four times its lowest.
     Source: Smith 2017, Cyclical learning rates; smoothing as is usual, an average with decay 0.95, its bias corrected.
     """
-    model = copy.deepcopy(model)
-    task, accelerator = _prepared(model, task), _accelerator(recipe.precision)
-    if recipe.freeze is not None:
-        freeze(model.to(accelerator.device), until=recipe.freeze)
-    phase = _Phase(model.to(accelerator.device), task, recipe, range(recipe.epochs), accelerator, {})
+    phase = _on_a_copy(model, task, recipe)
     lrs, losses = np.geomspace(lowest, highest, steps), []
-    devices = [accelerator.device] if accelerator.device.type == "cuda" else []
-    with torch.random.fork_rng(devices):
+    with _forked_rng(phase.accelerator):
         torch.manual_seed(_seed(recipe.seed, 5))
         for loss in _sweep(phase, lrs):
             losses.append(loss)
@@ -1276,6 +1277,14 @@ def find_lr(model: nn.Module, task: Task, recipe: Recipe = Recipe(), *, lowest: 
         raise Diverged(f"the loss is not finite at a learning rate of {lowest:.1e} already; lower `lowest`")
     steepest = int(np.argmin(np.gradient(smooth)[: int(np.argmin(smooth)) + 1]))
     return LRCurve([float(x) for x in lrs[: len(smooth)]], smooth, float(lrs[steepest]))
+
+
+def _on_a_copy(model, task, recipe) -> _Phase:
+    """The first phase of a training, on a copy of `model`."""
+    task, accelerator, model = _prepared(model, task), _accelerator(recipe.precision), copy.deepcopy(model)
+    model.to(accelerator.device)
+    if recipe.freeze is not None: freeze(model, until=recipe.freeze)
+    return _Phase(model, task, recipe, range(recipe.epochs), accelerator, {})
 
 
 def _sweep(phase, lrs):
@@ -1346,7 +1355,7 @@ def estimate(model: nn.Module, task: Task, recipe: Recipe = Recipe()) -> Estimat
     model.to(accelerator.device)
     few = _miniature(model, task, recipe)
     plan, seconds = _phases(recipe), 0.0
-    with torch.random.fork_rng([accelerator.device] if accelerator.device.type == "cuda" else []):
+    with _forked_rng(accelerator):
         once, deepest = _timed(lambda: _deepest(model, few, recipe, plan, accelerator))
         looks = [_look(model, few, recipe, phase, accelerator, deepest) for phase in plan]
     times = len(task.train) / len(few.train)
@@ -1402,11 +1411,8 @@ def _stored(phase, window, draws) -> int:
 # %% ../nbs/04_training.ipynb #7e11c0d5
 def try_policies(model: nn.Module, task: Task, recipe: Recipe = Recipe()) -> dict[Policy, float]:  # noqa: B008
     """Seconds of a batch forward and backward on this machine by each `Policy`, the usual one first; on a copy of `model`."""
-    task, accelerator, model = _prepared(model, task), _accelerator(recipe.precision), copy.deepcopy(model)
-    model.to(accelerator.device)
-    if recipe.freeze is not None: freeze(model, until=recipe.freeze)
-    with torch.random.fork_rng([accelerator.device] if accelerator.device.type == "cuda" else []), _same_threads():
-        return _trial(_Phase(model, task, recipe, range(recipe.epochs), accelerator, {}))
+    phase = _on_a_copy(model, task, recipe)
+    with _forked_rng(phase.accelerator), _same_threads(): return _trial(phase)
 
 # %% ../nbs/04_training.ipynb #751d28a1
 def default_recipe(preprocess: Preprocess | TextPreprocess | None = None) -> Recipe:

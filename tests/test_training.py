@@ -688,6 +688,25 @@ def test_a_run_goes_on_with_the_policy_that_it_was_begun_with(tiny, tmp_path, ow
     assert not own_cache.exists() and same(whole, resumed)
 
 
+def test_a_policy_is_one_phases_own(tiny, tmp_path, own_cache, monkeypatch):
+    """The threads that the first phase chose are not what the second calls usual."""
+    own, usual = torch.get_num_threads(), []
+    other = 1 if own > 1 else 2
+    found = lambda policy: usual.append(policy.threads) or {policy: 1.0, replace(policy, threads=other): 0.5}
+    trials(monkeypatch, found)
+    recipe = replace(LONG, epochs=20, freeze="head", unfreeze=("10:last",))
+    run = finetune(network(), few(tiny), recipe, out=tmp_path / "run")
+    assert usual == [own, own] and {p["threads"] for p in run.info["policies"].values()} == {other}
+    assert torch.get_num_threads() == own
+
+
+def test_what_a_trial_showed_is_remembered_where_there_was_no_cache_yet(tiny, tmp_path, own_cache, monkeypatch):
+    seen = trials(monkeypatch, lambda own: {own: 1.0})
+    monkeypatch.setattr(training, "cache_dir", lambda: tmp_path / "new" / "cache")
+    for i in range(2): finetune(network(), few(tiny), LONG, out=tmp_path / f"run{i}")
+    assert seen == ["layer7"]
+
+
 def test_a_read_only_cache_costs_a_trial_each_time_and_no_more(tiny, tmp_path, own_cache, monkeypatch):
     seen = trials(monkeypatch, lambda own: {own: 1.0})
     own_cache.mkdir()                                                          # can neither be read nor replaced
