@@ -438,7 +438,8 @@ class Stage:
 def stages(model: nn.Module) -> list[Stage]:
     """The network as stages in the order in which they run; the last is the head, which makes the logits.
 
-    Running them one after another gives exactly `model(x)`, and every parameter and buffer is in exactly one stage.
+    Running them one after another gives exactly `model(x)` (a network for texts up to rounding, and with other draws of
+    its last layer's dropout), and every parameter and buffer is in exactly one stage.
     Nothing is copied: what changes in a stage changes in the model.
     `@stages.register` adds an architecture: a function from the model to a dict of names and views (see the lesson).
     """
@@ -1024,7 +1025,8 @@ class _Embeddings(nn.Module):
 
 
 class _Layer(nn.Module):
-    """`Hidden` to `Hidden`. The last layer hands on the first token only: the head looks at no other."""
+    """`Hidden` to `Hidden`. The last layer hands on the first token only: the head looks at no other. Where the layer's
+    feed-forward half can be called alone (BERT, RoBERTa), it runs for that token alone: two thirds of a layer's work."""
 
     def __init__(self, layer: nn.Module, config, last: bool):
         super().__init__()
@@ -1035,9 +1037,11 @@ class _Layer(nn.Module):
 
         attention = x.attention
         if attention is None: attention = create_bidirectional_mask(self.config, x.hidden, x.mask)
-        hidden = self.layer(x.hidden, attention)                               # n x L x width
-        if self.last: return Hidden(hidden[:, :1], x.mask[:, :1])
-        return Hidden(hidden, x.mask, attention)
+        if not self.last: return Hidden(self.layer(x.hidden, attention), x.mask, attention)
+        if hasattr(self.layer, "feed_forward_chunk"):
+            first = self.layer.feed_forward_chunk(self.layer.attention(x.hidden, attention)[0][:, :1])
+        else: first = self.layer(x.hidden, attention)[:, :1]
+        return Hidden(first, x.mask[:, :1])                                    # n x 1 x width
 
 
 class _FirstToken(nn.Module):
@@ -1063,6 +1067,13 @@ def _text_parts(model: nn.Module, backbone: nn.Module, layers, *head: nn.Module)
             "head": nn.Sequential(_FirstToken(), *head)}
 
 
+def _through_stages(model: nn.Module, x) -> torch.Tensor:
+    """The logits of an evaluation by way of the stages, which is shorter; else, and where there is no mask, by the network's own."""
+    if model.training or "attention_mask" not in x: return model(**x).logits
+    for stage in stages(model): x = stage.module(x)
+    return x
+
+
 @functools.cache
 def _know_texts() -> None:
     """Register the networks of transformers. Called when one is met, so that images do not wait for that import."""
@@ -1076,7 +1087,7 @@ def _know_texts() -> None:
     stages.register(t.DistilBertForSequenceClassification, lambda m: _text_parts(
         m, m.distilbert, m.distilbert.transformer.layer, _ClassToken(), m.pre_classifier, nn.ReLU(), m.dropout,
         m.classifier))
-    _forward.register(t.PreTrainedModel, lambda m, x: m(**x).logits)
+    _forward.register(t.PreTrainedModel, _through_stages)
     _files.register(t.PreTrainedModel, _text_files)
 
 
