@@ -97,8 +97,8 @@ class Recipe:
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Number format of the forward pass. auto: bf16 on a GPU that has it, else fp32."""
     policy: Literal["auto", "fixed"] = "auto"
-    """How steps are run (threads, layout in memory, small convolutions as products). auto: a training of 400 steps or more
-    tries it out first, on a few of them, and remembers it for this machine; fixed: nothing is tried."""
+    """How steps are run (threads, layout in memory, small convolutions as products). auto: what is faster on this machine; a
+    training of 400 steps or more tries it out on a few of them, and it is remembered. fixed: as torch runs them, nothing is tried."""
     seed: int = 0
     """Seed of the order, the augmentation and the dropout."""
 
@@ -199,9 +199,33 @@ def _has_small_maps(suffix, device) -> bool:
     return device.type == "cpu" and any(isinstance(module, nn.Conv2d) for module in suffix.modules())
 
 
+def _faster_as_products() -> float:
+    """How many times as fast as a convolution its product is on this machine: ResNet-18's last, forward and backward (0.1 s)."""
+    kernels, seconds = nn.Conv2d(512, 512, 3, padding=1, bias=False), {True: [], False: []}
+    maps = torch.ones(32, 512, 2, 2, requires_grad=True)
+    for _ in range(4):
+        for as_product, times in seconds.items():
+            with _SmallMaps() if as_product else contextlib.nullcontext():
+                times.append(_timed(lambda: kernels(maps).backward(torch.ones(32, 512, 2, 2)))[0])
+            kernels.weight.grad = maps.grad = None
+    return min(seconds[False][1:]) / min(seconds[True][1:])                   # the first warms up
+
+
+@functools.cache
+def _products_pay() -> bool:
+    """Are small maps to run as products, where nothing else is known? Remembered for this machine."""
+    what = json.dumps(["small maps", *_machine(torch.get_num_threads())])
+    known = _known_policies().get(what)
+    if isinstance(known, bool): return known
+    keep_memory()
+    with torch.random.fork_rng([]): pays = _faster_as_products() > 1.08
+    _remember(what, pays)
+    return pays
+
+
 def _for_this_device(suffix, device):
     """What a training step runs under, to be as fast as the device allows."""
-    return _SmallMaps() if _has_small_maps(suffix, device) else contextlib.nullcontext()
+    return _SmallMaps() if _has_small_maps(suffix, device) and _products_pay() else contextlib.nullcontext()
 
 
 # %% ../nbs/04_training.ipynb #f5fa7ba6
@@ -220,7 +244,8 @@ class _Phase:
         self.lengths = lengths(task.train.inputs)
         self.steps_an_epoch = _steps_an_epoch(task, recipe)
         self._build_optimizer()
-        self.use(Policy(torch.get_num_threads(), _has_small_maps(self.suffix, accelerator.device)))
+        products = recipe.policy == "auto" and _has_small_maps(self.suffix, accelerator.device) and _products_pay()
+        self.use(Policy(torch.get_num_threads(), products))
         self.ema = _average(self.suffix, recipe.ema) if recipe.ema else None
         self.kept = _keep_all(self, cut, kept_before)
 
@@ -668,7 +693,7 @@ def _alternatives(phase, x) -> list[Policy]:
     usual, found = phase.policy, []
     if phase.accelerator.device.type == "cpu":
         found = [replace(usual, threads=n) for n in sorted({_cores(), -(-usual.threads // 2)} - {usual.threads})]
-    if usual.products: found.append(replace(usual, products=False))
+    if _has_small_maps(phase.suffix, phase.accelerator.device): found.append(replace(usual, products=not usual.products))
     if _are_maps(x):
         now_last = x.is_contiguous(memory_format=torch.channels_last)
         found.append(replace(usual, memory_format="contiguous_format" if now_last else "channels_last"))
@@ -727,10 +752,24 @@ def _known_policies() -> dict:
     return known if isinstance(known, dict) else {}
 
 
+def _remember(what: str, outcome) -> None:
+    """Keep what a trial showed, for later runs on this machine."""
+    latest = dict(list(_known_policies().items())[-200:]) | {what: outcome}
+    with contextlib.suppress(OSError):                                              # else it is tried again
+        cache_dir().mkdir(parents=True, exist_ok=True)
+        _write(cache_dir() / "policies.json", json.dumps(latest, indent=1))
+
+
+def _machine(threads: int) -> list:
+    """The machine that a trial is of."""
+    facts = environment()
+    return [facts["processor"], _cores(), threads, facts["gpu"], facts["torch"]]
+
+
 def _tried_before(phase) -> str:
     """What a trial's outcome depends on: machine, network, shape."""
-    facts, sizes = environment(), phase.model.preprocess
-    return json.dumps([facts["processor"], _cores(), phase.policy.threads, facts["gpu"], facts["torch"], type(phase.model).__name__, phase.name,
+    sizes = phase.model.preprocess
+    return json.dumps([*_machine(phase.policy.threads), type(phase.model).__name__, phase.name,
                        getattr(sizes, "size", 0) or getattr(sizes, "max_length", 0), phase.recipe.batch_size, phase.kept.train is not None])
 
 
@@ -746,15 +785,12 @@ def _policy(phase, run) -> Policy:
 def _from_trial(phase) -> Policy | None:
     """What a trial shows, now or earlier on this machine; None where none is due."""
     if phase.recipe.policy == "fixed" or phase.accelerator.num_processes > 1: return None
+    what = _tried_before(phase)
+    if policy := _policy_from(_known_policies().get(what)): return policy
     if phase.steps_an_epoch * len(phase.epochs) < _LONG: return None
-    what, known = _tried_before(phase), _known_policies()
-    if policy := _policy_from(known.get(what)): return policy
     policy = _chosen(_trial(phase))
     say(f"{phase.name} on: steps run with {policy}" + (", as usual" if policy == phase.policy else f" instead of {phase.policy}"))
-    latest = dict(list(known.items())[-200:]) | {what: asdict(policy)}
-    with contextlib.suppress(OSError):                                              # else it is tried again
-        cache_dir().mkdir(parents=True, exist_ok=True)
-        _write(cache_dir() / "policies.json", json.dumps(latest, indent=1))
+    _remember(what, asdict(policy))
     return policy
 
 
