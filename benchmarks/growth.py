@@ -28,7 +28,7 @@ from ftcourse.training import environment
 
 STAGES = ("head", "layer4", "layer3", "layer2", "layer1", "none")
 CURVES = {  # what grows: its values, and what they are
-    "images": ((500, 1000, 2000, 4000, 8000, 16000), "images of 64 pixels, the head learns, 2 epochs"),
+    "images": ((1000, 2000, 5000, 10000, 20000, 50000), "images of 64 pixels, the head learns, 2 epochs"),
     "pixels": ((32, 64, 96, 128, 160, 224), "side of 48 images, everything learns, 1 epoch"),
     "length": ((8, 16, 32, 64, 128, 256, 512), "tokens in each of 32 texts, everything learns, 1 epoch"),
     "stages": (tuple(range(len(STAGES))), f"stages that learn beside the head: none, {', '.join(STAGES[1:-1])}, all; 192 images"),
