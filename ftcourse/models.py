@@ -38,7 +38,7 @@ from torchvision import models as _zoo
 from torchvision.models.vision_transformer import interpolate_embeddings
 
 from ftcourse.assets import (
-    _HUB, AssetError, InputError, assets, data_dir, fetch, fetch_hub, profile, progress_bar, provenance, say,
+    _HUB, AssetError, InputError, assets, data_dir, fetch, fetch_hub, profile, progress_bar, provenance, say, written_aside,
 )
 from .data import Tokens, lengths, pieces
 
@@ -384,7 +384,7 @@ def predict(model: nn.Module, inputs: torch.Tensor | list[str], batch_size: int 
     modes = [(module, module.training) for module in model.modules()]
     examples = model.preprocess.prepare(inputs)
     if device.type == "cpu": keep_memory()
-    size = batch_size or _at_once(examples, device)
+    size = batch_size or _at_once(model, device)
     batches = pieces(torch.arange(len(inputs)), lengths(examples), size, max_tokens) if len(inputs) else []
     model.eval()
     try:
@@ -402,9 +402,12 @@ def predict(model: nn.Module, inputs: torch.Tensor | list[str], batch_size: int 
     return result
 
 
-def _at_once(examples, device: torch.device) -> int:
-    """How many prepared examples a forward pass takes: few texts on a processor, whose caches hold no more; else many."""
-    return 32 if isinstance(examples, Tokens) and device.type == "cpu" else 256
+def _at_once(model: nn.Module, device: torch.device) -> int:
+    """How many examples a forward pass takes without a graph: on a processor few texts, as its caches hold no more, and
+    images of 2 million pixels together; else many."""
+    if device.type != "cpu": return 256
+    side = getattr(model.preprocess, "size", 0)
+    return max(16, min(256, 2**21 // side**2)) if side else 32
 
 
 @functools.singledispatch
@@ -606,26 +609,18 @@ def save_model(model: nn.Module, path: str | os.PathLike) -> Path:
     if not hasattr(model, "spec"):
         raise InputError(f"this {type(model).__name__} has no spec: save_model takes a model that load_model made")
     spec = model.spec | model.preprocess.facts()
-    state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    data = safetensors.torch.save(state, metadata={"format": "pt", "ftcourse": json.dumps(spec)})
     path.parent.mkdir(parents=True, exist_ok=True)
-    for name, content in _files(model).items(): _write(path.with_name(name), content)
-    _write(path, data)
+    for name, content in _files(model).items():
+        with written_aside(path.with_name(name)) as aside: aside.write_bytes(content)
+    _save_tensors(path, model.state_dict(), {"format": "pt", "ftcourse": json.dumps(spec)})
     return path
 
 
-def _write(path: Path, data: bytes) -> None:
-    """Write a file in one piece or not at all."""
-    handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    except BaseException:
-        Path(aside).unlink(missing_ok=True)
-        raise
+def _save_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
+    """Write a .safetensors file in one piece or not at all, from where the tensors are. Raises `OSError` if the disk is full."""
+    with written_aside(path) as aside:
+        try: safetensors.torch.save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, aside, metadata)
+        except safetensors.SafetensorError as error: raise OSError(f"{path}: {error}") from None
 
 
 @functools.singledispatch

@@ -30,7 +30,7 @@ from torch.overrides import TorchFunctionMode
 from .assets import InputError, cache_dir, is_main_process, progress_bar, say, written_aside
 from .data import Task, augment, lengths, mix, pieces, windows
 from .freezing import _index, audit, boundary, freeze, freezing_problems, param_groups
-from .models import Hidden, Preprocess, TextPreprocess, _at_once, keep_memory, save_model, stages
+from .models import Hidden, Preprocess, TextPreprocess, _at_once, _save_tensors, keep_memory, save_model, stages
 
 # %% ../nbs/04_training.ipynb #49ef9097
 @dataclass(frozen=True)
@@ -427,7 +427,7 @@ def _keep(phase, split, views: int, done: int, before):
         return None
     with progress_bar(views * len(split), f"frozen part, {phase.name}", unit=" examples") as bar:
         for view in range(views):
-            for i, rows in enumerate(pieces(everything, counts, 64 if counts.max() == 1 else 32, phase.recipe.max_tokens)):
+            for i, rows in enumerate(pieces(everything, counts, _at_once(phase.model, phase.accelerator.device), phase.recipe.max_tokens)):
                 if _is_mine(phase.accelerator, i): kept.put(view, rows, start(rows, view))
                 bar.update(len(rows))
     _complete(phase.accelerator, kept.values)
@@ -641,7 +641,7 @@ def _validate(phase) -> tuple[float, float]:
     """Mean loss and accuracy on the validation split, with the averaged weights where there are any."""
     split, kept = phase.task.valid, phase.kept.valid
     logits = torch.zeros(len(split), len(phase.task.classes), device=phase.accelerator.device)
-    size = _at_once(split.inputs, phase.accelerator.device)
+    size = _at_once(phase.model, phase.accelerator.device)
     _average_statistics(phase)
     phase.model.eval()
     suffix = phase.ema.module if phase.ema else phase.suffix
@@ -984,20 +984,19 @@ def _overwrite(path: Path, tensors: dict[str, torch.Tensor]):
 
 
 def _save_state(path: Path, phase, next_epoch: int, run: Run):
-    from safetensors.torch import save
-
     if not is_main_process(): return
     names = {p: name for name, p in phase.model.named_parameters()}
-    tensors = {f"model/{k}": v for k, v in phase.weights.learned().items()} | {f"best/{k}": v for k, v in phase.weights.best.items()}
+    newest_is_best = not phase.ema and run.best["epoch"] == run.history[-1]["epoch"]
+    tensors = {f"model/{k}": v for k, v in phase.weights.learned().items()}
+    if not newest_is_best: tensors |= {f"best/{k}": v for k, v in phase.weights.best.items()}
     for p, slots in phase.optimizer.state.items():
         tensors |= {f"optim/{key}/{names[p]}": value for key, value in slots.items()}
     if phase.ema:
         tensors |= {f"ema/{k}": v for k, v in phase.ema.state_dict().items()}
     scaler = phase.accelerator.scaler
-    position = {"next_epoch": next_epoch, "history": run.history, "seconds": run.seconds,
+    position = {"next_epoch": next_epoch, "history": run.history, "seconds": run.seconds, "newest_is_best": newest_is_best,
                 "scaler": scaler.state_dict() if scaler is not None else None}
-    data = save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, {"position": json.dumps(position)})
-    with written_aside(path) as aside: aside.write_bytes(data)
+    _save_tensors(path, tensors, {"position": json.dumps(position)})
 
 
 def _load_state(path: Path) -> tuple[dict, dict]:
@@ -1013,6 +1012,7 @@ def _load_state(path: Path) -> tuple[dict, dict]:
     try:
         with safe_open(path, "pt") as file:
             tensors, position = {k: file.get_tensor(k) for k in file.keys()}, json.loads(file.metadata()["position"])
+        if position.get("newest_is_best"): tensors |= {f"best/{k}": v for k, v in _under("model/", tensors).items()}
         return {f"model/{k}": v for k, v in load_file(path.with_name("model.safetensors")).items()} | tensors, position
     except FileNotFoundError as error:
         raise InputError(f"{error.filename or path.with_name('model.safetensors')} is missing, and {path.name} needs it; remove "

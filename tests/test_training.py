@@ -416,19 +416,27 @@ def test_refusals(tiny, tmp_path):
 
 
 def test_a_full_disk_leaves_no_half_file(tiny, tmp_path, monkeypatch):
-    from pathlib import Path
+    from test_models import full
 
-    calls, write = [], Path.write_bytes
-
-    def full(path, data):
-        calls.append(path)
-        write(path, data[: len(data) // 2])
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", full)
+    calls = []
+    monkeypatch.setattr(safetensors.torch, "save_file", lambda *args: calls.append(args) or full(*args))
     with pytest.raises(OSError, match="No space left"):
         finetune(network(), tiny, Recipe(epochs=2, freeze="head"), out=tmp_path / "run")
     assert calls and not [p.name for p in (tmp_path / "run").iterdir() if p.name.startswith(".") or "state" in p.name]
+
+
+@pytest.mark.parametrize("best", [1, 2])
+def test_a_state_holds_the_best_weights_once(best, tiny, tmp_path, monkeypatch):
+    """Beside the newest weights only where those are others; who reads the run that was cut off gets the best."""
+    monkeypatch.setattr(training, "_goodness", lambda record: -abs(record["epoch"] - best))
+    with pytest.raises(KeyboardInterrupt):
+        finetune(network(), tiny, Recipe(epochs=4, freeze="head", lr=1e-2), out=tmp_path, watch=Interrupting(2))
+    with safetensors.safe_open(tmp_path / "state.safetensors", "pt") as file: names = list(file.keys())
+    assert any(name.startswith("best/") for name in names) == (best == 1)
+    tensors, _ = training._load_state(tmp_path / "state.safetensors")
+    newest, kept = tensors["model/classifier.1.weight"], tensors["best/classifier.1.weight"]
+    assert torch.equal(newest, kept) == (best == 2)
+    assert torch.equal(Run.load(tmp_path).model().classifier[1].weight, kept)
 
 
 def test_find_lr(tiny):
@@ -629,7 +637,7 @@ def test_no_policy_changes_what_is_computed_but_for_rounding(tiny):
     assert {p.memory_format for p, _ in others} > {""}
     for policy, values in others:
         for a, b in zip(values, first, strict=True):
-            assert (a - b).norm() < 3e-3 * b.norm(), policy                     # rounding can carry a value over ReLU's edge
+            assert (a - b).norm() < 3e-3 * b.norm(), policy               # rounding can carry a value over ReLU's edge
 
 
 def test_a_trial_leaves_the_run_bit_for_bit_what_it_is_without(tiny, tmp_path, own_cache, monkeypatch):
