@@ -97,7 +97,7 @@ class Recipe:
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Number format of the forward pass. auto: bf16 on a GPU that has it, else fp32."""
     policy: Literal["auto", "fixed"] = "auto"
-    """How steps are run (threads, layout in memory, small convolutions as products). auto: what is faster on this machine; a
+    """How steps are run (threads, layout in memory, convolutions on small maps). auto: what is faster on this machine; a
     training of 400 steps or more tries it out on a few of them, and it is remembered. fixed: as torch runs them, nothing is tried."""
     seed: int = 0
     """Seed of the order, the augmentation and the dropout."""
@@ -180,7 +180,12 @@ def lr_factor(step: int, steps: int, warmup: float = 0.1, schedule: str = "cosin
 
 # %% ../nbs/04_training.ipynb #5ma11ma9
 class _SmallMaps(TorchFunctionMode):
-    """Convolutions that give maps of at most 2 x 2 places run as one matrix product: the same but for rounding."""
+    """Convolutions that give small maps run in another way, the same but for rounding. "products": as one matrix product, up to
+    2 x 2 places. "contiguous": on maps that do not lie channels last, up to 4 x 4 places, for kernels larger than one."""
+
+    def __init__(self, way: str):
+        super().__init__()
+        self.way, self.most = way, {"products": 4, "contiguous": 16}[way]
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         usual = lambda: func(*args, **(kwargs or {}))
@@ -189,43 +194,53 @@ class _SmallMaps(TorchFunctionMode):
         x, weight, bias, stride, padding, dilation, _ = args
         sides = [(side + 2 * pad - gap * (k - 1) - 1) // step + 1
                  for side, k, step, pad, gap in zip(x.shape[2:], weight.shape[2:], stride, padding, dilation, strict=True)]
-        if not 1 <= math.prod(sides) <= 4: return usual()
+        if not 1 <= math.prod(sides) <= self.most: return usual()
+        if self.way == "contiguous": return func(x if weight[0, 0].numel() == 1 else x.contiguous(), *args[1:])
         rows = F.unfold(x, weight.shape[2:], dilation, padding, stride).transpose(1, 2)    # N x places x C*k*k
         return F.linear(rows, weight.flatten(1), bias).transpose(1, 2).reshape(len(x), -1, *sides)
 
 
 def _has_small_maps(suffix, device) -> bool:
-    """Can products be faster than convolutions here?"""
+    """Can another way than torch's own be faster here?"""
     return device.type == "cpu" and any(isinstance(module, nn.Conv2d) for module in suffix.modules())
 
 
-def _faster_as_products() -> float:
-    """How many times as fast as a convolution its product is on this machine: ResNet-18's last, forward and backward (0.1 s)."""
-    kernels, seconds = nn.Conv2d(512, 512, 3, padding=1, bias=False), {True: [], False: []}
-    maps = torch.ones(32, 512, 2, 2, requires_grad=True)
+_WAYS = ("", "contiguous", "products")                 # with small maps; the first is torch's own
+
+
+def _run_small_maps(way: str):
+    """A context in which small maps are run in this way."""
+    return _SmallMaps(way) if way else contextlib.nullcontext()
+
+
+def _seconds_of_ways() -> dict[str, float]:
+    """Seconds of ResNet-18's last convolution, forward and backward, in each way on this machine (0.2 s)."""
+    kernels, seconds = nn.Conv2d(512, 512, 3, padding=1, bias=False), {way: [] for way in _WAYS}
+    maps = torch.ones(32, 512, 2, 2).contiguous(memory_format=torch.channels_last).requires_grad_()
     for _ in range(4):
-        for as_product, times in seconds.items():
-            with _SmallMaps() if as_product else contextlib.nullcontext():
-                times.append(_timed(lambda: kernels(maps).backward(torch.ones(32, 512, 2, 2)))[0])
+        for way, times in seconds.items():
+            with _run_small_maps(way): times.append(_timed(lambda: kernels(maps).backward(torch.ones(32, 512, 2, 2)))[0])
             kernels.weight.grad = maps.grad = None
-    return min(seconds[False][1:]) / min(seconds[True][1:])                   # the first warms up
+    return {way: min(times[1:]) for way, times in seconds.items()}            # the first warms up
 
 
 @functools.cache
-def _products_pay() -> bool:
-    """Are small maps to run as products, where nothing else is known? Remembered for this machine."""
+def _usual_way() -> str:
+    """How small maps are run on this machine where nothing else is known. Measured once and remembered."""
     what = json.dumps(["small maps", *_machine(torch.get_num_threads())])
     known = _known_policies().get(what)
-    if isinstance(known, bool): return known
+    if known in _WAYS: return known
     keep_memory()
-    with torch.random.fork_rng([]): pays = _faster_as_products() > 1.08
-    _remember(what, pays)
-    return pays
+    with torch.random.fork_rng([]): seconds = _seconds_of_ways()
+    fastest = min(seconds, key=seconds.get)
+    way = fastest if seconds[fastest] < 0.92 * seconds[""] else ""
+    _remember(what, way)
+    return way
 
 
 def _for_this_device(suffix, device):
     """What a training step runs under, to be as fast as the device allows."""
-    return _SmallMaps() if _has_small_maps(suffix, device) and _products_pay() else contextlib.nullcontext()
+    return _run_small_maps(_usual_way() if _has_small_maps(suffix, device) else "")
 
 
 # %% ../nbs/04_training.ipynb #f5fa7ba6
@@ -244,8 +259,8 @@ class _Phase:
         self.lengths = lengths(task.train.inputs)
         self.steps_an_epoch = _steps_an_epoch(task, recipe)
         self._build_optimizer()
-        products = recipe.policy == "auto" and _has_small_maps(self.suffix, accelerator.device) and _products_pay()
-        self.use(Policy(torch.get_num_threads(), products))
+        way = _usual_way() if recipe.policy == "auto" and _has_small_maps(self.suffix, accelerator.device) else ""
+        self.use(Policy(torch.get_num_threads(), way))
         self.ema = _average(self.suffix, recipe.ema) if recipe.ema else None
         self.kept = _keep_all(self, cut, kept_before)
 
@@ -263,7 +278,7 @@ class _Phase:
 
     def use(self, policy):
         """Run steps by this `Policy` from now on."""
-        self.policy, self.mode = policy, _SmallMaps() if policy.products else contextlib.nullcontext()
+        self.policy, self.mode = policy, _run_small_maps(policy.small_maps)
         if torch.get_num_threads() != policy.threads: torch.set_num_threads(policy.threads)
 
     def train(self):
@@ -342,14 +357,17 @@ class _Block:
 
     def __init__(self, phase, first: torch.Tensor, views: int, counts: torch.Tensor, start):
         self.values = _room(phase, (views, len(counts), *first.shape[1:]), first.dtype, first.device)
+        last = _are_maps(first) and not first.is_contiguous()
+        self.layout = torch.channels_last if last and first.is_contiguous(memory_format=torch.channels_last) else torch.preserve_format
 
     def put(self, view: int, rows, x):
         self.values[view, rows.to(self.values.device)] = x.to(self.values.device)
 
     def get(self, view, rows):
-        """The outputs of the examples `rows`: all of one view, or each of its own."""
+        """The outputs of the examples `rows`, all of one view, or each of its own, as the prefix lays them."""
         place = self.values.device
-        return self.values[view if isinstance(view, int) else view.to(place), rows.to(place)]
+        found = self.values[view if isinstance(view, int) else view.to(place), rows.to(place)]
+        return found if self.layout is torch.preserve_format else found.contiguous(memory_format=self.layout)
 
 
 _SMALL = 2**26                                         # bytes of kept hidden states that are not worth halving
@@ -661,8 +679,9 @@ class Policy:
 
     threads: int
     """Threads of a processor."""
-    products: bool
-    """Convolutions that give maps of at most 2 x 2 places run as matrix products."""
+    small_maps: Literal["", "contiguous", "products"] = ""
+    """How convolutions that give maps of a few places are run: as they come, on maps that do not lie channels last, or as
+    matrix products."""
     memory_format: Literal["", "channels_last", "contiguous_format"] = ""
     """How images or maps lie in memory where the learning part begins, by torch's name; "": as they come."""
 
@@ -672,7 +691,7 @@ class Policy:
         return x.contiguous(memory_format=getattr(torch, self.memory_format))
 
     def __str__(self):
-        said = [f"{self.threads} thread{'s' * (self.threads > 1)}", "small maps as products" * self.products, self.memory_format.replace("_", " ")]
+        said = [f"{self.threads} thread{'s' * (self.threads > 1)}", {"": "", "contiguous": "small maps contiguous", "products": "small maps as products"}[self.small_maps], self.memory_format.replace("_", " ")]
         return ", ".join(filter(None, said))
 
 
@@ -693,7 +712,8 @@ def _alternatives(phase, x) -> list[Policy]:
     usual, found = phase.policy, []
     if phase.accelerator.device.type == "cpu":
         found = [replace(usual, threads=n) for n in sorted({_cores(), -(-usual.threads // 2)} - {usual.threads})]
-    if _has_small_maps(phase.suffix, phase.accelerator.device): found.append(replace(usual, products=not usual.products))
+    if _has_small_maps(phase.suffix, phase.accelerator.device):
+        found += [replace(usual, small_maps=way) for way in _WAYS if way != usual.small_maps]
     if _are_maps(x):
         now_last = x.is_contiguous(memory_format=torch.channels_last)
         found.append(replace(usual, memory_format="contiguous_format" if now_last else "channels_last"))
@@ -740,7 +760,7 @@ def _policy_from(values) -> Policy | None:
     """A policy from what a file says; None where no machine could run by it."""
     try: policy = Policy(**values)
     except TypeError: return None
-    sound = (type(policy.threads) is int and 1 <= policy.threads <= 4 * (os.cpu_count() or 1) and type(policy.products) is bool
+    sound = (type(policy.threads) is int and 1 <= policy.threads <= 4 * (os.cpu_count() or 1) and policy.small_maps in _WAYS
              and policy.memory_format in ("", "channels_last", "contiguous_format"))
     return policy if sound else None
 

@@ -1,6 +1,5 @@
 """The training loop against a plain PyTorch loop; kept features; state, kill and resume; what goes wrong."""
 
-import contextlib
 import copy
 import json
 import math
@@ -617,7 +616,7 @@ def few(tiny): return replace(tiny, train=tiny.train.subset(torch.arange(20)))
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "cache_dir", lambda: tmp_path)
     monkeypatch.setattr(training, "_LONG", 100)
-    monkeypatch.setattr(training, "_products_pay", lambda: True)
+    monkeypatch.setattr(training, "_usual_way", lambda: "products")
     return tmp_path / "policies.json"
 
 
@@ -633,7 +632,7 @@ def test_no_policy_changes_what_is_computed_but_for_rounding(tiny):
             loss = training._backward_in_pieces(phase, torch.arange(32), _generator("cpu", 0))
         gradients[policy] = [loss, *(p.grad for p in phase.params)]
     (usual, first), *others = gradients.items()
-    assert {p.products for p in gradients} == {True, False}
+    assert {p.small_maps for p in gradients} == {"", "contiguous", "products"}
     assert {p.memory_format for p, _ in others} > {""}
     for policy, values in others:
         for a, b in zip(values, first, strict=True):
@@ -641,7 +640,7 @@ def test_no_policy_changes_what_is_computed_but_for_rounding(tiny):
 
 
 def test_a_trial_leaves_the_run_bit_for_bit_what_it_is_without(tiny, tmp_path, own_cache, monkeypatch):
-    monkeypatch.setattr(training, "_products_pay", lambda: False)
+    monkeypatch.setattr(training, "_usual_way", lambda: "")
     real, as_usual, runs = training._trial, lambda phase: {next(iter(real(phase))): 1.0}, {}
     monkeypatch.setattr(training, "_trial", as_usual)
     for policy in ("auto", "fixed"):
@@ -651,23 +650,24 @@ def test_a_trial_leaves_the_run_bit_for_bit_what_it_is_without(tiny, tmp_path, o
 
 
 def test_the_faster_policy_is_chosen_told_stored_and_remembered(tiny, tmp_path, own_cache, monkeypatch, capsys):
-    usual = training.Policy(2, True)
+    usual = training.Policy(2, "products")
     seconds = {usual: 1.0, replace(usual, threads=1): 0.8, replace(usual, threads=3): 0.7,
-               replace(usual, products=False): 0.94, replace(usual, memory_format="channels_last"): 0.9}
-    assert training._chosen(seconds) == training.Policy(3, True, "channels_last")
-    seen = trials(monkeypatch, lambda own: {own: 1.0, replace(own, products=False): 0.5})
+               replace(usual, small_maps=""): 0.94, replace(usual, memory_format="channels_last"): 0.9}
+    assert training._chosen(seconds) == training.Policy(3, "products", "channels_last")
+    seen = trials(monkeypatch, lambda own: {own: 1.0, replace(own, small_maps=""): 0.5})
     for i in range(2):
         before = torch.get_num_threads()
         run = finetune(network(), few(tiny), LONG, out=tmp_path / f"run{i}")
-        assert run.info["policies"]["0"]["products"] is False and torch.get_num_threads() == before
+        assert run.info["policies"]["0"]["small_maps"] == "" and torch.get_num_threads() == before
         assert ("small maps as products" in capsys.readouterr().err) == (i == 0)                # instead of …
     assert seen == ["layer7"]
     assert Run.load(tmp_path / "run1").info["policies"] == run.info["policies"]
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"KEY": {"threads": 0, "products": true}}', '{"KEY": 3}',
-                                     '{"KEY": {"threads": 1, "products": true, "memory_format": "preserve_format"}}',
-                                     '{"KEY": {"threads": 100000, "products": true}}'])
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"KEY": {"threads": 0, "small_maps": "products"}}', '{"KEY": 3}',
+                                     '{"KEY": {"threads": 1, "small_maps": "", "memory_format": "preserve_format"}}',
+                                     '{"KEY": {"threads": 1, "small_maps": "fast"}}',
+                                     '{"KEY": {"threads": 100000, "small_maps": "products"}}'])
 def test_what_is_remembered_is_not_trusted(tiny, tmp_path, own_cache, monkeypatch, content):
     seen = trials(monkeypatch, lambda own: {own: 1.0})
     monkeypatch.setattr(training, "_tried_before", lambda phase: "KEY")
@@ -682,7 +682,7 @@ def test_a_short_training_and_a_fixed_policy_try_nothing(tiny, tmp_path, own_cac
     finetune(network(), few(tiny), replace(LONG, epochs=9), out=tmp_path / "short")       # 90 steps
     run = finetune(network(), few(tiny), replace(LONG, policy="fixed"), out=tmp_path / "fixed")
     assert not seen and not own_cache.exists()
-    assert run.info["policies"] == {"0": {"threads": torch.get_num_threads(), "products": False, "memory_format": ""}}
+    assert run.info["policies"] == {"0": {"threads": torch.get_num_threads(), "small_maps": "", "memory_format": ""}}
     with pytest.raises(InputError, match="policy='quick' is unknown"): Recipe(policy="quick")
 
 
@@ -693,19 +693,23 @@ def test_a_short_training_runs_by_what_a_long_one_has_shown(tiny, tmp_path, own_
     assert [run.info["policies"]["0"]["memory_format"] for run in runs] == ["", *["contiguous_format"] * 2]
 
 
-@pytest.mark.parametrize("ratio, pays", [(2.0, True), (1.05, False), (0.5, False)])
-def test_whether_products_pay_is_measured_once_and_remembered(ratio, pays, tmp_path, monkeypatch):
+@pytest.mark.parametrize("seconds, way", [((3, 2, 1), "products"), ((3, 2, 2.5), "contiguous"), ((1, 0.95, 2), "")])
+def test_how_small_maps_run_is_measured_once_and_remembered(seconds, way, tmp_path, monkeypatch):
     measured = []
     monkeypatch.setattr(training, "cache_dir", lambda: tmp_path / "cache")
-    monkeypatch.setattr(training, "_faster_as_products", lambda: measured.append(1) or ratio)
-    monkeypatch.setattr(training, "_products_pay", training._products_pay.__wrapped__)   # each as in a new process
-    assert [training._products_pay() for _ in range(3)] == [pays] * 3 and len(measured) == 1
-    (tmp_path / "cache" / "policies.json").write_text("[]")                            # damaged: measured again
-    assert training._products_pay() is pays and len(measured) == 2
+    found = lambda: measured.append(1) or dict(zip(training._WAYS, seconds, strict=True))
+    monkeypatch.setattr(training, "_seconds_of_ways", found)
+    monkeypatch.setattr(training, "_usual_way", training._usual_way.__wrapped__)    # each call as in a new process
+    assert [training._usual_way() for _ in range(3)] == [way] * 3 and len(measured) == 1
+    file = tmp_path / "cache" / "policies.json"
+    key = next(iter(json.loads(file.read_text())))
+    for i, damaged in enumerate(("[]", "{", json.dumps({key: ["products"]}), json.dumps({key: "fast"}))):
+        file.write_text(damaged)
+        assert training._usual_way() == way and len(measured) == 2 + i
 
 
-def test_products_are_timed_without_a_trace(monkeypatch, tmp_path):
-    """The ratio is that of convolution over product, whatever they take; random numbers stay."""
+def test_the_ways_are_timed_without_a_trace(monkeypatch, tmp_path):
+    """Each way's seconds are its own, and random numbers stay."""
     unfolded, unfold = [], F.unfold
     monkeypatch.setattr(F, "unfold", lambda *args: unfolded.append(1) or unfold(*args))
 
@@ -714,16 +718,15 @@ def test_products_are_timed_without_a_trace(monkeypatch, tmp_path):
         result = work()
         return 4.0 if unfolded else 1.0, result
 
-    state = torch.get_rng_state()
     monkeypatch.setattr(training, "_timed", timed)
     monkeypatch.setattr(training, "cache_dir", lambda: tmp_path)
-    assert training._faster_as_products() == 0.25
-    torch.set_rng_state(state)
-    assert training._products_pay.__wrapped__() is False and torch.equal(state, torch.get_rng_state())
+    assert training._seconds_of_ways() == {"": 1, "contiguous": 1, "products": 4}
+    state = torch.get_rng_state()
+    assert training._usual_way.__wrapped__() == "" and torch.equal(state, torch.get_rng_state())
 
 
 def test_a_run_goes_on_with_the_policy_that_it_was_begun_with(tiny, tmp_path, own_cache, monkeypatch):
-    trials(monkeypatch, lambda own: {own: 1.0, replace(own, products=False): 0.5})
+    trials(monkeypatch, lambda own: {own: 1.0, replace(own, small_maps=""): 0.5})
     whole, resumed = network(seed=1), network(seed=1)
     finetune(whole, few(tiny), LONG, out=tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
@@ -781,12 +784,13 @@ def test_small_maps_give_what_the_convolution_gives(options, side):
     conv = torch.nn.Conv2d(8, 12, **{"kernel_size": 3, "bias": False, "padding": 1} | options)
     x = torch.randn(5, 8, side, side, requires_grad=True)
     results = []
-    for mode in (contextlib.nullcontext(), _SmallMaps()):
+    for mode in map(training._run_small_maps, training._WAYS):
         with mode: out = conv(x)
         (out**2).sum().backward()
         results.append((out.detach(), x.grad.clone(), conv.weight.grad.clone()))
         x.grad = conv.weight.grad = None
-    for usual, ours in zip(*results, strict=True): torch.testing.assert_close(ours, usual, rtol=1e-4, atol=1e-4)
+    for ours in results[1:]:
+        for a, b in zip(ours, results[0], strict=True): torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("side, times", [(2, 1), (3, 0)])
@@ -794,7 +798,7 @@ def test_only_small_maps_are_multiplied(monkeypatch, side, times):
     called, unfold = [], F.unfold
     monkeypatch.setattr(F, "unfold", lambda *args: called.append(args) or unfold(*args))
     conv = torch.nn.Conv2d(3, 4, 3, padding=1)
-    with _SmallMaps(): conv(torch.rand(1, 3, side, side))
+    with _SmallMaps("products"): conv(torch.rand(1, 3, side, side))
     assert len(called) == times
 
 
