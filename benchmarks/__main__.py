@@ -83,9 +83,9 @@ def every(rounds: int, workloads: list[str], looked_at: list[str], names: list[s
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="smaller jobs and two rounds")
+    parser.add_argument("--quick", action="store_true", help="smaller jobs and one round")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
-    parser.add_argument("--rounds", type=int, help="5, with --quick 2")
+    parser.add_argument("--rounds", type=int, help="5, with --quick 1")
     parser.add_argument("--only", nargs="+", default=[], metavar="WORKLOAD", help="keys of the table, such as B-head-10")
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=[*PEERS], metavar="PEER", help=f"of {', '.join(PEERS)}")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of each contestant")
@@ -111,7 +111,7 @@ def compete(args) -> dict:
     if unknown: raise SystemExit(f"no workload {', '.join(sorted(unknown))}; there are {', '.join(w.key for w in WORKLOADS)}")
     chosen = {w.key: small(w) if args.quick else w for w in WORKLOADS if not args.only or w.key in args.only}
     able, missing = contestants(args.peers)
-    rounds = args.rounds or (2 if args.quick else 5)
+    rounds = args.rounds or (1 if args.quick else 5)
     with contextlib.ExitStack() as stack:
         work = args.work or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         work.mkdir(parents=True, exist_ok=True)

@@ -24,6 +24,8 @@ class Workload:
     """0: an evaluation of `n` examples."""
     n: int = 256
     """Examples to train on; a quarter as many validate each epoch."""
+    n_test: int = 256
+    """Test examples that say what has been learned; not part of what is timed."""
     size: int = 64
     """Side of the images in pixels, or the longest text in tokens."""
     long: bool = False
@@ -56,7 +58,7 @@ WORKLOADS = (
 
 def small(workload: Workload) -> Workload:
     """The same with a few examples in small batches: every ratio in minutes."""
-    return replace(workload, n=min(workload.n, 48 if workload.epochs else 96), batch_size=16)
+    return replace(workload, n=min(workload.n, 32 if workload.epochs else 96), n_test=64, batch_size=16)
 
 
 def gate(workload: Workload, steps: int = 4) -> Workload:
@@ -130,6 +132,6 @@ def job(workload: Workload, seed: int, folder: str, *, gate: bool = False) -> Jo
     held = {p for module in before for p in module.parameters()}
     frozen = [m for module in before for m in module.modules() if m in own]
     learning = [name for name, p in model.named_parameters() if p not in held]
-    sizes = {"train": workload.n, "valid": max(8, workload.n // 4), "test": 256 if workload.epochs else workload.n}
+    sizes = {"train": workload.n, "valid": max(8, workload.n // 4), "test": workload.n_test if workload.epochs else workload.n}
     splits = {name: _some(getattr(whole, name), n, workload.long, draws) for name, n in sizes.items()}
     return Job(workload, model, Task(**{**vars(whole), **splits}), learning, frozen, seed, folder, gate)

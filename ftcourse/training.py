@@ -357,17 +357,18 @@ class _Block:
 
     def __init__(self, phase, first: torch.Tensor, views: int, counts: torch.Tensor, start):
         self.values = _room(phase, (views, len(counts), *first.shape[1:]), first.dtype, first.device)
-        last = _are_maps(first) and not first.is_contiguous()
-        self.layout = torch.channels_last if last and first.is_contiguous(memory_format=torch.channels_last) else torch.preserve_format
+        deep = any(isinstance(module, nn.Conv2d) and module.groups > 1 for module in phase.suffix.modules())
+        self.layout = torch.channels_last if deep and _are_maps(first) else torch.contiguous_format
 
     def put(self, view: int, rows, x):
         self.values[view, rows.to(self.values.device)] = x.to(self.values.device)
 
     def get(self, view, rows):
-        """The outputs of the examples `rows`, all of one view, or each of its own, as the prefix lays them."""
+        """The outputs of the examples `rows`, all of one view, or each of its own, laid as what follows likes them: depthwise
+        convolutions are fast where channels lie last."""
         place = self.values.device
         found = self.values[view if isinstance(view, int) else view.to(place), rows.to(place)]
-        return found if self.layout is torch.preserve_format else found.contiguous(memory_format=self.layout)
+        return found.contiguous(memory_format=self.layout)
 
 
 _SMALL = 2**26                                         # bytes of kept hidden states that are not worth halving
@@ -475,7 +476,7 @@ class Watch:
         """After each step: its loss, a tensor without a graph, and the optimizer's groups with their "lr" and "name"."""
 
     def epoch(self, record: dict) -> None:
-        """After each epoch, when it is on disk: its record in the history."""
+        """After each epoch: its record in the history. What is raised here finds the epoch on disk."""
 
 
 # %% ../nbs/04_training.ipynb #5e7e4a11
@@ -858,7 +859,8 @@ class Run:
         from ftcourse.models import load_model
 
         model = load_model(str(self.path / "model.safetensors"))
-        tensors, _ = _load_state(self.path / "state.safetensors")        # of a run that was cut off
+        tensors = {}
+        if self.info["status"] == "running": tensors, _ = _load_state(self.path / "state.safetensors")       # it was cut off
         try: model.load_state_dict(_under("best/", tensors), strict=False)
         except RuntimeError: raise InputError(f"{self.path / 'state.safetensors'} holds weights of other shapes than model.safetensors: "
                                               "the files are not of one run") from None
@@ -966,6 +968,8 @@ class _Weights:
         self.model, self.fixed = model, fixed
         self.file, self.written = run.path / "model.safetensors", bool(tensors)
         self.best = _under("best/", tensors)             # newer than the file
+        self.epochs = len(run.history)                   # on disk
+        self.again = 0.0                                 # when the state is to be written again
 
     def learned(self) -> dict[str, torch.Tensor]:
         """Tensors that this run can have changed, by name."""
@@ -978,16 +982,23 @@ class _Weights:
         else: save_model(self.model, self.file)
         self.written = True
 
-    def use_best(self) -> None:
-        """Give the model its best weights, and the file too."""
+    def kept(self) -> dict[str, torch.Tensor]:
+        """The best tensors that this run can have changed: here, or in the file as long as it is the first epoch's."""
         from safetensors.torch import load_file
 
+        return self.best or {name: value for name, value in load_file(self.file).items() if name not in self.fixed}
+
+    def use_best(self) -> None:
+        """Give the model its best weights, and the file too."""
         if is_main_process():
-            self.model.load_state_dict(self.best or load_file(self.file), strict=not self.best)      # what is fixed is as it was
+            self.model.load_state_dict(self.kept(), strict=False)                                    # what is fixed is as it was
             _overwrite(self.file, self.best)
             self.best = {}
         _take_from_main(self.model)
         self.model.eval()
+
+
+_BETWEEN = 20                                           # times what writing the state took: so long nothing is written again
 
 
 def _overwrite(path: Path, tensors: dict[str, torch.Tensor]):
@@ -1003,12 +1014,14 @@ def _overwrite(path: Path, tensors: dict[str, torch.Tensor]):
         os.fsync(file.fileno())
 
 
-def _save_state(path: Path, phase, next_epoch: int, run: Run):
+def _save_state(phase, next_epoch: int, run: Run):
+    """Put on disk what it takes to go on after this epoch, and the history up to it."""
+    phase.weights.epochs, began = next_epoch, time.perf_counter()
     if not is_main_process(): return
     names = {p: name for name, p in phase.model.named_parameters()}
     newest_is_best = not phase.ema and run.best["epoch"] == run.history[-1]["epoch"]
     tensors = {f"model/{k}": v for k, v in phase.weights.learned().items()}
-    if not newest_is_best: tensors |= {f"best/{k}": v for k, v in phase.weights.best.items()}
+    if not newest_is_best: tensors |= {f"best/{k}": v for k, v in phase.weights.kept().items()}
     for p, slots in phase.optimizer.state.items():
         tensors |= {f"optim/{key}/{names[p]}": value for key, value in slots.items()}
     if phase.ema:
@@ -1016,7 +1029,10 @@ def _save_state(path: Path, phase, next_epoch: int, run: Run):
     scaler = phase.accelerator.scaler
     position = {"next_epoch": next_epoch, "history": run.history, "seconds": run.seconds, "newest_is_best": newest_is_best,
                 "scaler": scaler.state_dict() if scaler is not None else None}
-    _save_tensors(path, tensors, {"position": json.dumps(position)})
+    _save_tensors(run.path / "state.safetensors", tensors, {"position": json.dumps(position)})
+    run.save()
+    now = time.perf_counter()
+    phase.weights.again = now + _BETWEEN * (now - began)
 
 
 def _load_state(path: Path) -> tuple[dict, dict]:
@@ -1133,10 +1149,13 @@ def _run_phase(phase, run: Run, first: int, bar, began: float):
         since = [i["epoch"] for i in run.history if i["epoch"] >= phase.epochs.start]
         stop = r.patience and epoch - max(run.best["epoch"], since[0]) >= r.patience
         reached = phase.epochs.stop if stop else epoch + 1
-        if reached < r.epochs: _save_state(run.path / "state.safetensors", phase, reached, run)
-        run.save()
+        due = reached < r.epochs and time.perf_counter() >= phase.weights.again
+        if due: _save_state(phase, reached, run)
         bar.set_postfix_str(f"validation accuracy {valid_accuracy:.3f}")
-        phase.watch.epoch(record)
+        try: phase.watch.epoch(record)
+        except BaseException:
+            if reached < r.epochs and not due: _save_state(phase, reached, run)
+            raise
         if stop:
             say(f"{phase.name}: {r.patience} epochs without improvement, stopped after epoch {epoch + 1}")
             return
@@ -1264,10 +1283,10 @@ def _kept_when_stopped(weights: _Weights, run: Run):
     try:
         yield
     except ProcessLost as error:
-        raise ProcessLost(f"{error}; {len(run.history)} of {run.recipe.epochs} epochs are kept in {run.path}; go on with: "
+        raise ProcessLost(f"{error}; {weights.epochs} of {run.recipe.epochs} epochs are kept in {run.path}; go on with: "
                           f"ftcourse resume {run.path}") from None
     except KeyboardInterrupt:
-        say(f"interrupted; {len(run.history)} epochs are kept in {run.path}; go on with: ftcourse resume {run.path}")
+        say(f"interrupted; {weights.epochs} epochs are kept in {run.path}; go on with: ftcourse resume {run.path}")
         raise
     except Stopped:
         if not run.history: raise InputError(f"stopped before the first epoch had finished: {run.path} holds no weights") from None

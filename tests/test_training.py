@@ -424,18 +424,46 @@ def test_a_full_disk_leaves_no_half_file(tiny, tmp_path, monkeypatch):
     assert calls and not [p.name for p in (tmp_path / "run").iterdir() if p.name.startswith(".") or "state" in p.name]
 
 
-@pytest.mark.parametrize("best", [1, 2])
+@pytest.mark.parametrize("best", [0, 1, 2])
 def test_a_state_holds_the_best_weights_once(best, tiny, tmp_path, monkeypatch):
     """Beside the newest weights only where those are others; who reads the run that was cut off gets the best."""
     monkeypatch.setattr(training, "_goodness", lambda record: -abs(record["epoch"] - best))
     with pytest.raises(KeyboardInterrupt):
         finetune(network(), tiny, Recipe(epochs=4, freeze="head", lr=1e-2), out=tmp_path, watch=Interrupting(2))
     with safetensors.safe_open(tmp_path / "state.safetensors", "pt") as file: names = list(file.keys())
-    assert any(name.startswith("best/") for name in names) == (best == 1)
+    assert any(name.startswith("best/") for name in names) == (best != 2)
     tensors, _ = training._load_state(tmp_path / "state.safetensors")
     newest, kept = tensors["model/classifier.1.weight"], tensors["best/classifier.1.weight"]
     assert torch.equal(newest, kept) == (best == 2)
     assert torch.equal(Run.load(tmp_path).model().classifier[1].weight, kept)
+
+
+class InterruptingAStep(Watch):
+    """Ctrl-C in the middle of an epoch."""
+
+    def __init__(self, at): self.left = at
+
+    def step(self, loss, groups):
+        self.left -= 1
+        if not self.left: raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("between, epochs", [(0, 3), (1e9, 1)])
+def test_a_state_is_written_no_more_often_than_it_pays(between, epochs, tiny, tmp_path, monkeypatch, capsys):
+    """What is on disk when it is cut off is of one piece, is what the message says, and goes on to the same end."""
+    monkeypatch.setattr(training, "_BETWEEN", between)
+    recipe = Recipe(epochs=5, freeze="head", batch_size=16, lr=1e-2)
+    whole, cut = network(seed=1), network(seed=1)
+    finetune(whole, tiny, recipe, out=tmp_path / "whole")
+    steps = -(-len(tiny.train) // 16)
+    with pytest.raises(KeyboardInterrupt):
+        finetune(cut, tiny, recipe, out=tmp_path / "cut", watch=InterruptingAStep(3 * steps + 1))
+    assert f"{epochs} epochs are kept" in capsys.readouterr().err
+    run = Run.load(tmp_path / "cut")
+    assert len(run.history) == epochs == training._load_state(run.path / "state.safetensors")[1]["next_epoch"]
+    resumed = network(seed=1)
+    again = finetune(resumed, tiny, recipe, out=tmp_path / "cut", resume=True)
+    assert len(again.history) == 5 and same(whole, resumed)
 
 
 def test_find_lr(tiny):
