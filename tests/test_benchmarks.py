@@ -144,3 +144,15 @@ def test_exponents_are_found():
     x = [8, 16, 32, 64, 128, 256]
     assert exponent(x, [3 + 0.01 * v for v in x]) == pytest.approx(1, abs=0.05)
     assert exponent(x, [0.5 + 1e-3 * v**2 for v in x]) == pytest.approx(2, abs=0.05)
+
+
+def test_stored_growth_is_what_its_rows_say():
+    """The exponents follow from the points; nothing grows faster than the mathematics does."""
+    from benchmarks.growth import CURVES, fitted
+
+    record = json.loads((ROOT / "data" / "results" / "growth.json").read_text())
+    points = {curve: [row["value"] for row in record["rows"] if row["curve"] == curve] for curve in CURVES}
+    assert {curve: sorted(values) for curve, values in points.items()} == {c: sorted(v) for c, (v, _) in CURVES.items()}
+    assert record["exponents"] == fitted(record["rows"])
+    most = {"images": 1.1, "pixels": 2.2, "length": 1.5}                 # pixels of an image: its side squared
+    for curve, exponents in record["exponents"].items(): assert exponents["seconds"] <= most[curve], (curve, exponents)
