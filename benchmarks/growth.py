@@ -1,8 +1,8 @@
 """How the cost of a fine-tuning grows: `python -m benchmarks.growth --work runs/growth` (a quarter of an hour on two cores).
 
 Seconds and peak memory over the number of images, their side in pixels, the length of texts in tokens, the stages that learn
-and the processes. Each point is a process of its own: a training to warm up, then three that count, median. The exponent p is
-that of a + b x^p, fitted to the logarithm of what was measured. data/results/growth.json and growth.png hold the results;
+and the processes. Each point is a process of its own: a small training to warm up, then three that count, median, or one that
+takes over ten seconds. Memory is what the process took beyond its start. The exponent p is that of a + b x^p, fitted to the logarithm of what was measured. data/results/growth.json and growth.png hold the results;
 interrupted, the same command goes on with the first point that is missing.
 """
 
@@ -26,6 +26,8 @@ from ftcourse import Recipe, Split, Task, finetune, load_model, load_task
 from ftcourse.assets import data_dir, is_main_process, written_aside
 from ftcourse.training import environment
 
+LONG = 10
+"""Seconds from which on one training is measured, instead of three."""
 STAGES = ("head", "layer4", "layer3", "layer2", "layer1", "none")
 CURVES = {  # what grows: its values, and what they are
     "images": ((1000, 2000, 5000, 10000, 20000, 50000), "images of 64 pixels, the head learns, 2 epochs"),
@@ -73,9 +75,10 @@ def point(curve: str, value: int) -> dict:
             finetune(model, task, recipe, f"{folder}/run")
             return time.perf_counter() - at
 
-    once(replace(task, train=_repeated(task.train, 32), valid=_repeated(task.valid, 8)))
-    with PeakMemory() as memory: seconds = [once(task)]
-    seconds += [once(task) for _ in range(2)]
+    with PeakMemory() as memory:                             # from before the first training: a process keeps what it has had
+        once(replace(task, train=_repeated(task.train, 32), valid=_repeated(task.valid, 8)))
+        seconds = [once(task)]
+    if seconds[0] < LONG: seconds += [once(task) for _ in range(2)]
     return {"curve": curve, "value": value, "seconds": round(statistics.median(seconds), 3), "low": round(min(seconds), 3),
             "high": round(max(seconds), 3), "peak_mb": round(memory.bytes / 1e6, 1)}
 
