@@ -2,8 +2,9 @@
 
 Seconds and peak memory over the number of images, their side in pixels, the length of texts in tokens, the stages that learn
 and the processes. Each point is a process of its own: a small training to warm up, then three that count, median, or one that
-takes over ten seconds. Memory is what the process took beyond its start. The exponent p is that of a + b x^p, fitted to the logarithm of what was measured. data/results/growth.json and growth.png hold the results;
-interrupted, the same command goes on with the first point that is missing.
+takes over ten seconds. Memory is what the process took beyond its start. The exponent p is that of a + b x^p, fitted to the
+logarithm of what was measured. data/results/growth.json and growth.png hold the results; interrupted, the same command goes on
+with the first point that is missing.
 """
 
 import argparse
