@@ -1063,8 +1063,10 @@ def _text_parts(model: nn.Module, backbone: nn.Module, layers, *head: nn.Module)
 
 
 def _through_stages(model: nn.Module, x) -> torch.Tensor:
-    """The logits of an evaluation by way of the stages, which is shorter; else, and where there is no mask, by the network's own."""
-    if model.training or "attention_mask" not in x: return model(**x).logits
+    """The logits of an evaluation by way of the stages, which is shorter. In training, without a mask, and where somebody
+    looks on by hooks, the network's own way."""
+    watched = model._forward_hooks or model._forward_pre_hooks
+    if model.training or watched or "attention_mask" not in x: return model(**x).logits
     for stage in stages(model): x = stage.module(x)
     return x
 

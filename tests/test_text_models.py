@@ -565,3 +565,12 @@ def test_no_network(hub, monkeypatch):
     assert time.perf_counter() - began < 5
     monkeypatch.setenv("FTCOURSE_OFFLINE", "1")
     refused(lambda: load_model("distilbert-base-uncased", 2), "FTCOURSE_OFFLINE=1", kind=AssetError)
+
+
+def test_hooks_on_the_network_see_every_batch(folders):
+    """Who looks on by a hook is not passed by on the short way."""
+    model, seen = load_model(folders("bert"), 3), []
+    plain = predict(model, TEXTS)
+    with model.register_forward_hook(lambda *call: seen.append(1)): watched = predict(model, TEXTS)
+    assert seen
+    torch.testing.assert_close(watched, plain, rtol=0, atol=1e-6)
