@@ -1019,6 +1019,11 @@ class _Embeddings(nn.Module):
         return Hidden(self.embeddings(input_ids=x["input_ids"]), x["attention_mask"].bool())
 
 
+def _watched(network: nn.Module) -> bool:
+    """Does somebody look on by a hook, on the network or a part of it?"""
+    return any(module._forward_hooks or module._forward_pre_hooks for module in network.modules())
+
+
 class _Layer(nn.Module):
     """`Hidden` to `Hidden`. The last layer hands on the first token only: the head looks at no other. Where the layer's
     feed-forward half can be called alone (BERT, RoBERTa), it runs for that token alone: two thirds of a layer's work."""
@@ -1033,7 +1038,7 @@ class _Layer(nn.Module):
         attention = x.attention
         if attention is None: attention = create_bidirectional_mask(self.config, x.hidden, x.mask)
         if not self.last: return Hidden(self.layer(x.hidden, attention), x.mask, attention)
-        if hasattr(self.layer, "feed_forward_chunk"):
+        if hasattr(self.layer, "feed_forward_chunk") and not _watched(self.layer):
             first = self.layer.feed_forward_chunk(self.layer.attention(x.hidden, attention)[0][:, :1])
         else: first = self.layer(x.hidden, attention)[:, :1]
         return Hidden(first, x.mask[:, :1])                                    # n x 1 x width
@@ -1065,8 +1070,7 @@ def _text_parts(model: nn.Module, backbone: nn.Module, layers, *head: nn.Module)
 def _through_stages(model: nn.Module, x) -> torch.Tensor:
     """The logits of an evaluation by way of the stages, which is shorter. In training, without a mask, and where somebody
     looks on by hooks, the network's own way."""
-    watched = model._forward_hooks or model._forward_pre_hooks
-    if model.training or watched or "attention_mask" not in x: return model(**x).logits
+    if model.training or _watched(model) or "attention_mask" not in x: return model(**x).logits
     for stage in stages(model): x = stage.module(x)
     return x
 

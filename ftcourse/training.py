@@ -1016,7 +1016,7 @@ def _overwrite(path: Path, tensors: dict[str, torch.Tensor]):
 
 def _save_state(phase, next_epoch: int, run: Run):
     """Put on disk what it takes to go on after this epoch, and the history up to it."""
-    phase.weights.epochs, began = next_epoch, time.perf_counter()
+    phase.weights.epochs, began = len(run.history), time.perf_counter()
     if not is_main_process(): return
     names = {p: name for name, p in phase.model.named_parameters()}
     newest_is_best = not phase.ema and run.best["epoch"] == run.history[-1]["epoch"]
@@ -1154,7 +1154,7 @@ def _run_phase(phase, run: Run, first: int, bar, began: float):
         bar.set_postfix_str(f"validation accuracy {valid_accuracy:.3f}")
         try: phase.watch.epoch(record)
         except BaseException:
-            if reached < r.epochs and not due: _save_state(phase, reached, run)
+            if not due: _save_state(phase, reached, run)
             raise
         if stop:
             say(f"{phase.name}: {r.patience} epochs without improvement, stopped after epoch {epoch + 1}")

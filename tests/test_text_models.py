@@ -567,10 +567,14 @@ def test_no_network(hub, monkeypatch):
     refused(lambda: load_model("distilbert-base-uncased", 2), "FTCOURSE_OFFLINE=1", kind=AssetError)
 
 
-def test_hooks_on_the_network_see_every_batch(folders):
-    """Who looks on by a hook is not passed by on the short way."""
+@pytest.mark.parametrize("part", ["", "bert", "bert.encoder.layer.2"])
+def test_hooks_on_the_network_see_every_batch(part, folders):
+    """Who looks on by a hook, on the network or a part of it, is not passed by on the short way."""
     model, seen = load_model(folders("bert"), 3), []
     plain = predict(model, TEXTS)
-    with model.register_forward_hook(lambda *call: seen.append(1)): watched = predict(model, TEXTS)
+    with model.get_submodule(part).register_forward_hook(lambda *call: seen.append(1)): watched = predict(model, TEXTS)
     assert seen
     torch.testing.assert_close(watched, plain, rtol=0, atol=1e-6)
+    with model.bert.encoder.layer[2].register_forward_hook(lambda *call: seen.append(2)):
+        run_stages(model, model.preprocess(TEXTS))
+    assert seen[-1] == 2

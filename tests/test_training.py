@@ -466,6 +466,27 @@ def test_a_state_is_written_no_more_often_than_it_pays(between, epochs, tiny, tm
     assert len(again.history) == 5 and same(whole, resumed)
 
 
+def test_what_is_kept_counts_the_epochs_that_ran(tiny, tmp_path, monkeypatch, capsys):
+    """A phase that patience ended early has run fewer than it was given."""
+    monkeypatch.setattr(training, "_goodness", lambda record: -record["epoch"])   # the first stays the best
+    monkeypatch.setattr(training, "_BETWEEN", 0)
+    recipe = Recipe(epochs=12, freeze="head", unfreeze=("10:last",), patience=2)
+    with pytest.raises(KeyboardInterrupt):
+        finetune(network(), tiny, recipe, out=tmp_path, watch=Interrupting(10))
+    assert "4 epochs are kept" in capsys.readouterr().err and len(Run.load(tmp_path).history) == 4
+
+
+def test_ctrl_c_after_the_last_epoch_keeps_it(tiny, tmp_path):
+    whole, cut, resumed = (network(seed=1) for _ in range(3))
+    recipe = Recipe(epochs=2, freeze="head")
+    finetune(whole, tiny, recipe, out=tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        finetune(cut, tiny, recipe, out=tmp_path / "cut", watch=Interrupting(1))
+    assert len(Run.load(tmp_path / "cut").history) == 2
+    run = finetune(resumed, tiny, recipe, out=tmp_path / "cut", resume=True)
+    assert run.info["status"] == "complete" and len(run.history) == 2 and same(whole, resumed)
+
+
 def test_find_lr(tiny):
     net = freeze(network(), until="head")
     before = copy.deepcopy(net)
