@@ -49,8 +49,9 @@ class Recipe:
     """Examples per optimizer step."""
     micro_batch: int = 0
     """Examples per forward and backward pass; 0: the whole batch. Smaller needs less memory and gives the same step."""
-    max_tokens: int = 8192
-    """Texts: most tokens in a forward and backward pass, padding included. A batch with more goes through in pieces."""
+    max_tokens: int = 0
+    """Texts: most tokens in a forward and backward pass, padding included. A batch with more goes through in pieces, and
+    gives the same step. 0: 2,048 on a processor, 8,192 on a GPU."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """AdamW (Loshchilov & Hutter 2019), or SGD with Nesterov momentum."""
     lr: float = 1e-3
@@ -119,7 +120,7 @@ _RANGES = {  # field: (lowest, highest, is the highest allowed?)
     "momentum": (0, 1, False), "warmup": (0, 1, False), "clip": (0, math.inf, False), "label_smoothing": (0, 1, False),
     "l2sp": (0, math.inf, False), "ema": (0, 1, False), "patience": (0, 100_000, True), "crop": (0, 1024, True),
     "colour": (0, 1, False), "randaugment": (0, 14, True), "mixup": (0, math.inf, False), "cutmix": (0, math.inf, False),
-    "views": (0, 64, True), "max_tokens": (1, 10**9, True), "keep_gb": (0, math.inf, False), "seed": (0, 2**63 - 1, True),
+    "views": (0, 64, True), "max_tokens": (0, 10**9, True), "keep_gb": (0, math.inf, False), "seed": (0, 2**63 - 1, True),
 }
 
 
@@ -436,6 +437,11 @@ def _keep_all(phase, cut: int, before: _Kept | None) -> _Kept:
     return _Kept(cut, train, _keep(phase, phase.task.valid, 1, before.cut, before.valid))
 
 
+def _without_graph(phase, rows, counts) -> list[torch.Tensor]:
+    """Rows cut into pieces for a forward pass alone."""
+    return pieces(rows, counts, _at_once(phase.model, phase.accelerator.device), phase.recipe.max_tokens or 8192)
+
+
 def _keep(phase, split, views: int, done: int, before):
     """The prefix's output for a whole split; None where it cannot be kept. `before`: that of the first `done` stages."""
     counts, everything = lengths(split.inputs), torch.arange(len(split))
@@ -446,7 +452,7 @@ def _keep(phase, split, views: int, done: int, before):
         return None
     with progress_bar(views * len(split), f"frozen part, {phase.name}", unit=" examples") as bar:
         for view in range(views):
-            for i, rows in enumerate(pieces(everything, counts, _at_once(phase.model, phase.accelerator.device), phase.recipe.max_tokens)):
+            for i, rows in enumerate(_without_graph(phase, everything, counts)):
                 if _is_mine(phase.accelerator, i): kept.put(view, rows, start(rows, view))
                 bar.update(len(rows))
     _complete(phase.accelerator, kept.values)
@@ -608,10 +614,17 @@ def _batch(phase, index, draws):
 
 def _backward_in_pieces(phase, window, draws) -> torch.Tensor:
     """Forward and backward for a whole batch, in pieces that fit, by all processes together; its mean loss."""
-    r, mine = phase.recipe, _share(phase.accelerator, window)
-    parts = pieces(mine, phase.lengths, r.micro_batch or len(window), r.max_tokens)
+    mine = _share(phase.accelerator, window)
+    parts = _with_graph(phase, mine)
     nothing = torch.zeros((), device=phase.accelerator.device)
     return _add_up(phase, sum((_backward(phase, part, len(window), draws) for part in parts), start=nothing))
+
+
+def _with_graph(phase, rows) -> list[torch.Tensor]:
+    """A batch cut into pieces for forward and backward. On a processor small ones take less time, as its caches hold no more,
+    and a fraction of the memory: attention stores the square of a text's length."""
+    most = 2048 if phase.accelerator.device.type == "cpu" else 8192
+    return pieces(rows, phase.lengths, phase.recipe.micro_batch or len(rows), phase.recipe.max_tokens or most)
 
 
 def _backward(phase, index, window: int, draws) -> torch.Tensor:
@@ -660,13 +673,12 @@ def _validate(phase) -> tuple[float, float]:
     """Mean loss and accuracy on the validation split, with the averaged weights where there are any."""
     split, kept = phase.task.valid, phase.kept.valid
     logits = torch.zeros(len(split), len(phase.task.classes), device=phase.accelerator.device)
-    size = _at_once(phase.model, phase.accelerator.device)
     _average_statistics(phase)
     phase.model.eval()
     suffix = phase.ema.module if phase.ema else phase.suffix
     suffix.eval()
     with torch.no_grad(), phase.accelerator.autocast():
-        for i, rows in enumerate(pieces(torch.arange(len(split)), lengths(split.inputs), size, phase.recipe.max_tokens)):
+        for i, rows in enumerate(_without_graph(phase, torch.arange(len(split)), lengths(split.inputs))):
             if not _is_mine(phase.accelerator, i): continue
             x = kept.get(0, rows) if kept is not None else _through_prefix(phase, split.inputs[rows])
             logits[rows.to(logits.device)] = suffix(x).float()
@@ -1477,7 +1489,7 @@ def _stored(phase, window, draws) -> int:
         if place.data_ptr() not in known: sizes[place.data_ptr()] = place.nbytes()
         return tensor
 
-    parts = pieces(window, phase.lengths, phase.recipe.micro_batch or len(window), phase.recipe.max_tokens)
+    parts = _with_graph(phase, window)
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         _backward(phase, max(parts, key=len), len(window), draws)
     return sum(sizes.values())

@@ -151,6 +151,19 @@ def test_no_forward_pass_exceeds_the_token_limit(texts, folder, tmp_path):
     assert max(seen) <= 100 < sum(seen)
 
 
+def test_on_a_processor_no_pass_that_learns_takes_many_tokens_unless_asked_to(texts, folder, tmp_path):
+    """Attention stores the square of a text's length: 32 texts of 512 tokens took 7 GB in pieces of 8,192 tokens."""
+    many = Split([" ".join(30 * WORDS[:1])] * 120, torch.arange(120) % 2, texts.classes)
+    task = Task(**{**vars(texts), "train": many})
+    for limit, most in ((0, 2048), (8192, 120 * 32)):
+        net, seen = load_model(folder, texts.classes), []
+        net.bert.embeddings.register_forward_hook(
+            lambda module, args, out, seen=seen: seen.append(out.shape[0] * out.shape[1] * module.training))
+        finetune(net, task, replace(PLAIN, epochs=1, freeze="none", batch_size=120, max_tokens=limit),
+                 tmp_path / f"run-{limit}")
+        assert sum(seen) == 120 * 32 and most - 32 < max(seen) <= most
+
+
 def test_frozen_layers_stand_still_and_what_learns_moves(texts, folder, tmp_path):
     net = freeze(load_model(folder, texts.classes), until="layer.2")
     before = audit(net)
