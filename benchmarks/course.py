@@ -3,9 +3,10 @@
     python -m benchmarks.course --profile quick --work runs/course
 
 writes data/results/strategies-PROFILE.json and data/results/mistakes-PROFILE.json, from which the lessons draw. With
-`--only strategies` or `--only mistakes` it makes one of them. The quick profile is for two cores (about three hours),
-the full one for a GPU: all training-set sizes, all images. A seed cuts the splits, draws the examples, the head and the
-order anew. Interrupted, the same command goes on with the first result that is missing.
+`--only strategies` or `--only mistakes` it makes one of them. The quick profile is for two cores (about six hours with
+one thread), the full one for a GPU: all strategies at all training-set sizes, all images. A seed cuts the splits, draws
+the examples, the head and the order anew. Interrupted, the same command goes on with the first result that is missing,
+here or on another machine: each row says where it was made.
 """
 
 import argparse
@@ -42,11 +43,11 @@ SCENARIOS = {  # network, task: weights, side of the input, test examples a clas
 }
 EPOCHS = {10: 8, 50: 4, 250: 4, None: 4}       # by examples a class; None: all
 SIZES = {  # examples a class
-    "quick": {"cifar10": (10, 50), "reviews": (50,)},
+    "quick": {"cifar10": (10, 50), "reviews": (10, 50, 250)},
     "full": {"cifar10": (10, 50, 250, None), "reviews": (10, 50, 250, None)},
 }
 CURVE = ("linear-probe", "layer-decay", "scratch")          # do fine-tuning and random weights cross?
-MORE = {"quick": {"cifar10": (250,), "reviews": ()}, "full": {"cifar10": (), "reviews": ()}}     # for these three alone
+MORE = {"quick": {"cifar10": (250, None), "reviews": ()}, "full": {"cifar10": (), "reviews": ()}}     # for these three alone
 
 
 def examples(name: str, per_class: int | None, seed: int, tested: int) -> Task:
@@ -81,10 +82,20 @@ def measure_mistake(name: str, seed: int, full: bool) -> dict:
     return outcome
 
 
+def commit() -> str | None:
+    return subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip() or None
+
+
+def here() -> str:
+    """Machine, versions, commit and day in a line, for each row."""
+    now = environment()
+    return (f"{now['gpu'] or now['processor']}, threads: {torch.get_num_threads()}, torch {now['torch']}, "
+            f"commit {(commit() or '?')[:7]}, {time.strftime('%Y-%m-%d')}")
+
+
 def write(path: Path, rows: list[dict], profile: str) -> None:
-    """The rows, one a line, with the machine and the versions that made them."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip() or None
-    record = {"profile": profile, "made": time.strftime("%Y-%m-%d"), "commit": commit, "environment": environment(),
+    """The rows, one a line, with the machine and the versions that made the last of them."""
+    record = {"profile": profile, "made": time.strftime("%Y-%m-%d"), "commit": commit(), "environment": environment(),
               "threads": torch.get_num_threads()}
     lines = ",\n".join(map(json.dumps, rows))
     text = json.dumps(record, indent=1)[:-2] + f',\n "rows": [\n{lines}\n]\n}}\n'
@@ -93,16 +104,16 @@ def write(path: Path, rows: list[dict], profile: str) -> None:
 
 def make(what: str, profile: str, todo: list[tuple], names: tuple[str, ...], measure, work: Path) -> None:
     """Measure what is missing, and write the result file after each row."""
-    folder = work / f"{what}-{profile}"
+    folder, made = work / f"{what}-{profile}", here()
     folder.mkdir(parents=True, exist_ok=True)
-    for rows in measured(todo, names, lambda *case: measure(*case, folder), folder):
+    for rows in measured(todo, names, lambda *case: {**measure(*case, folder), "made": made}, folder):
         if rows: write(data_dir() / "results" / f"{what}-{profile}.json", rows, profile)
 
 
 def complete_cases(rows: list[dict]) -> list[tuple]:
     """The tasks and sizes that every strategy has been measured on, with five seeds or more."""
     count = Counter((row["task"], row["per_class"], row["strategy"]) for row in rows)
-    cases = dict.fromkeys(key[:2] for key in count)
+    cases = sorted({key[:2] for key in count}, key=lambda case: (case[0], case[1] or 10**9))
     return [case for case in cases if all(count[*case, name] >= 5 for name in strategies())]
 
 

@@ -23,8 +23,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .assets import InputError, written_aside
-from .models import predict
+from .assets import InputError
+from .models import _save_tensors, predict
 
 # %% ../nbs/05_evaluation.ipynb #54c73b92
 def bootstrap(right: int, n: int, seed: int = 0, resamples: int = 10_000) -> tuple[float, float]:
@@ -217,11 +217,9 @@ def _check(report) -> None:
 
 def _write(report, path) -> Path:
     """The report as one safetensors file, written aside and moved into place."""
-    from safetensors.torch import save
     path = Path(path)
     meta = {key: getattr(report, key) for key in ("classes", "name", "seconds", "source", "examples", "notes", "seed")}
-    data = save({"logits": report.logits, "labels": report.labels}, metadata={"ftcourse.report": json.dumps(meta)})
-    with written_aside(path) as aside: aside.write_bytes(data)
+    _save_tensors(path, {"logits": report.logits, "labels": report.labels}, {"ftcourse.report": json.dumps(meta)})
     return path
 
 

@@ -809,7 +809,8 @@ def ledger(which: str = "quick") -> list[Outcome]:
     """The stored runs of the quick or the full profile, made by `python -m benchmarks.course`. Raises `InputError` if there are none."""
     path = data_dir() / "results" / f"mistakes-{which}.json"
     if not path.exists(): raise InputError(f"no runs of the {which} profile are stored: python -m benchmarks.course --profile {which} makes them")
-    return [Outcome(**row) for row in json.loads(path.read_text())["rows"]]
+    rows = json.loads(path.read_text())["rows"]
+    return [Outcome(**{key: value for key, value in row.items() if key != "made"}) for row in rows]
 
 
 def prices(outcomes: list[Outcome]) -> list[Cost]:
@@ -946,9 +947,10 @@ def draw_confusion(counts: dict[tuple[str, str], int], ax=None):
     names = [*_MISTAKES, "none"]
     table = np.array([[counts.get((true, named), 0) for named in names] for true in names])
     if ax is None: _, ax = plt.subplots(figsize=(8, 7), layout="constrained")
-    ax.imshow(table / np.maximum(1, table.sum(1, keepdims=True)), cmap="Blues", vmin=0, vmax=1)
+    share = table / np.maximum(1, table.sum(1, keepdims=True))
+    ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for row, column in zip(*table.nonzero(), strict=True):
-        ax.text(column, row, table[row, column], ha="center", va="center", fontsize=7, color="white" if row == column else "black")
+        ax.text(column, row, table[row, column], ha="center", va="center", fontsize=7, color="white" if share[row, column] > 0.5 else "black")
     ax.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
     ax.set_yticks(range(len(names)), names, fontsize=7)
     ax.set(xlabel="diagnosed as", ylabel="what it was")

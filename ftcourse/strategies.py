@@ -202,7 +202,7 @@ def stored_results(which: str = "quick") -> list[dict]:
     """The stored runs of all strategies, made by `python -m benchmarks.course`. Raises `InputError` if there are none of that profile.
 
     A row has "network", "task", "per_class" (examples a class; None: all), "strategy", "seed", "test" and "valid" (accuracy), "ece", "seconds",
-    "peak_mb", "trainable" (parameters), "bytes" (of what was learned) and "kept" (`kept_answers`).
+    "peak_mb", "trainable" (parameters), "bytes" (of what was learned), "kept" (`kept_answers`) and "made" (machine, versions, commit, day).
     """
     path = data_dir() / "results" / f"strategies-{which}.json"
     if not path.exists(): raise InputError(f"no runs of the {which} profile are stored: python -m benchmarks.course --profile {which} makes them")

@@ -3,6 +3,7 @@
 import json
 import math
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import sklearn.metrics
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import SafetensorError
 from torch import nn
 
 from ftcourse.assets import InputError
@@ -287,11 +289,11 @@ def test_a_full_disk_leaves_the_old_report_whole(tmp_path, monkeypatch):
     path = synthetic(20, 3).save(tmp_path / "r.safetensors")
     old = path.read_bytes()
 
-    def full(self, data):
-        self.touch()
-        raise OSError(28, "No space left on device")
+    def full(tensors, file, metadata):
+        Path(file).write_bytes(b"the first bytes")
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    monkeypatch.setattr("safetensors.torch.save_file", full)
     with pytest.raises(OSError, match="No space"):
         synthetic(20, 3, seed=1).save(path)
     assert path.read_bytes() == old and [p.name for p in tmp_path.iterdir()] == ["r.safetensors"]
