@@ -4,8 +4,8 @@ The peers are installed by `pip install -e '.[bench]'`, in an environment of the
 the table says so. Each contestant is a process of its own that waits while the others work. A round runs every workload in
 turn by every contestant, in an order that is reversed from round to round, and measures the machine's rate in a product of
 matrices before. What counts is the ratio of seconds within a round: its median over the rounds, and the lowest and highest.
-Before the rounds a gate: after four steps on one batch, without dropout, every contestant must have trained the same
-parameters, and in its best setting must have reached the same loss.
+Before the rounds a gate: after four steps on one batch (with `--quick` two), without dropout, every contestant must have
+trained the same parameters, and in its best setting must have reached the same loss.
 
 `--out FOLDER` receives speed.json, speed.md and speed.png (data/results, with `--quick` nothing is written unless it is
 given); `--json` prints the results. With `--work FOLDER` an interrupted command goes on where it stopped.
@@ -13,7 +13,6 @@ given); `--json` prints the results. With `--work FOLDER` an interrupted command
 
 import argparse
 import contextlib
-import hashlib
 import importlib.util
 import json
 import math
@@ -126,7 +125,7 @@ def compete(args) -> dict:
         def measure(i: int, key: str, name: str) -> dict:
             if key == "machine": answer = running[name].asked(machine=True)
             else:
-                job = gate(chosen[key]) if i < 0 else chosen[key]
+                job = gate(chosen[key], 2 if args.quick else 4) if i < 0 else chosen[key]
                 answer = running[name].asked(workload=asdict(job), seed=max(i, 0), gate=i < 0)
             return {"round": i, "workload": key, "contestant": name, **answer}
 
@@ -141,12 +140,9 @@ def compete(args) -> dict:
     return {**record, **facts(record)}
 
 
-def _digest(names: list[str]) -> str: return f"{len(names)} parameters, {hashlib.sha256(json.dumps(names).encode()).hexdigest()[:12]}"
-
-
 def as_json(record: dict) -> str:
     """The record with one measurement a line."""
-    brief = lambda v: _digest(v) if isinstance(v, list) else float(f"{v:.4g}") if isinstance(v, float) and math.isfinite(v) else v
+    brief = lambda v: float(f"{v:.4g}") if isinstance(v, float) and math.isfinite(v) else v
     short = lambda row: {k: brief(v) for k, v in row.items()}
     rows = ",\n".join(json.dumps(short(row)) for row in record["rows"])
     return json.dumps({k: v for k, v in record.items() if k != "rows"}, indent=1)[:-2] + f',\n "rows": [\n{rows}\n]\n}}\n'

@@ -141,7 +141,7 @@ def markdown(record: dict) -> str:
     lines += ["", "Share of the machine's product rate where everything learns, validation and writing included:", ""]
     lines += [f"- {row['workload']}, {row['contestant']}: {row['share']:.0%} [{row['low']:.0%}, {row['high']:.0%}]" for row in record["limits"]]
     off = [row for row in record["gate"] if not (row["same_loss"] and row["same_parameters"])]
-    lines += ["", f"Gate, after four steps on one batch: {len(record['gate']) - len(off)} of {len(record['gate'])} with plain PyTorch's parameters "
+    lines += ["", f"Gate, after {'two' if record['quick'] else 'four'} steps on one batch: {len(record['gate']) - len(off)} of {len(record['gate'])} with plain PyTorch's parameters "
               f"and loss (within {TOLERANCE['best']:g} of it in the best settings, {TOLERANCE['default']:g} in the default ones)."]
     lines += [f"- {row['workload']}, {row['contestant']}: loss off by {row['loss_off']:.1%}"
               + ("" if row["same_parameters"] else ", other parameters trained") for row in off]

@@ -8,6 +8,7 @@ The process that asks is `python -m benchmarks`. A request is {"workload": {…}
 import contextlib
 import ctypes
 import gc
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -56,8 +57,9 @@ def run(peer: str, best: bool, workload: Workload, seed: int, gate: bool) -> dic
         seconds = time.perf_counter() - at
     shutil.rmtree(folder, ignore_errors=True)
     if not workload.epochs: return {"seconds": seconds, "peak_mb": memory.bytes / 1e6, "accuracy": accuracy}
-    learned = [name for name, p in work.model.named_parameters() if not torch.equal(p, before[name])]
-    return {"seconds": seconds, "peak_mb": memory.bytes / 1e6, **told_by(work), "learned": sorted(learned)}
+    learned = sorted(name for name, p in work.model.named_parameters() if not torch.equal(p, before[name]))
+    digest = hashlib.sha256(json.dumps(learned).encode()).hexdigest()[:12]
+    return {"seconds": seconds, "peak_mb": memory.bytes / 1e6, **told_by(work), "learned": f"{len(learned)} parameters, {digest}"}
 
 
 def _give_memory_back() -> None:
