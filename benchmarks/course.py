@@ -3,7 +3,7 @@
     python -m benchmarks.course --profile quick --work runs/course
 
 writes data/results/strategies-PROFILE.json and data/results/mistakes-PROFILE.json, from which the lessons draw. With
-`--only strategies` or `--only mistakes` it makes one of them. The quick profile is for two cores (about six hours with
+`--only strategies` or `--only mistakes` it makes one of them. The quick profile is for two cores (about seven hours with
 one thread), the full one for a GPU: all strategies at all training-set sizes, all images. A seed cuts the splits, draws
 the examples, the head and the order anew. Interrupted, the same command goes on with the first result that is missing,
 here or on another machine: each row says where it was made.
@@ -43,11 +43,11 @@ SCENARIOS = {  # network, task: weights, side of the input, test examples a clas
 }
 EPOCHS = {10: 8, 50: 4, 250: 4, None: 4}       # by examples a class; None: all
 SIZES = {  # examples a class
-    "quick": {"cifar10": (10, 50), "reviews": (10, 50, 250)},
+    "quick": {"cifar10": (10, 50, 250), "reviews": (10, 50, 250)},
     "full": {"cifar10": (10, 50, 250, None), "reviews": (10, 50, 250, None)},
 }
 CURVE = ("linear-probe", "layer-decay", "scratch")          # do fine-tuning and random weights cross?
-MORE = {"quick": {"cifar10": (250, None), "reviews": ()}, "full": {"cifar10": (), "reviews": ()}}     # for these three alone
+MORE = {"quick": {"cifar10": (None,), "reviews": ()}, "full": {"cifar10": (), "reviews": ()}}     # for these three alone
 
 
 def examples(name: str, per_class: int | None, seed: int, tested: int) -> Task:

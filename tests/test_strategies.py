@@ -223,11 +223,9 @@ def test_the_stored_table_is_complete():
     rows = stored_results("quick")
     keys = [(r["task"], r["per_class"], r["strategy"], r["seed"]) for r in rows]
     assert len(keys) == len(set(keys))
-    every = itertools.product([("cifar10", 10), ("cifar10", 50), ("reviews", 10), ("reviews", 50), ("reviews", 250)],
-                              strategies())
-    curve = itertools.product([("cifar10", 250), ("cifar10", None)], ["linear-probe", "layer-decay", "scratch"])
-    for case, name in [*every, *curve]:
-        assert len([key for key in keys if key[:3] == (*case, name)]) >= 5, (case, name)
+    every = itertools.product(["cifar10", "reviews"], [10, 50, 250], strategies())
+    curve = itertools.product(["cifar10"], [None], ["linear-probe", "layer-decay", "scratch"])
+    for case in [*every, *curve]: assert len([key for key in keys if key[:3] == case]) >= 5, case
     assert all("commit" in row["made"] for row in rows)
 
 
