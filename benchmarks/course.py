@@ -47,7 +47,7 @@ SIZES = {  # examples a class
     "full": {"cifar10": (10, 50, 250, None), "reviews": (10, 50, 250, None)},
 }
 CURVE = ("linear-probe", "layer-decay", "scratch")          # do fine-tuning and random weights cross?
-MORE = {"quick": {"cifar10": (None,), "reviews": ()}, "full": {"cifar10": (), "reviews": ()}}     # for these three alone
+MORE = {"quick": {"cifar10": (None,)}}                      # for these three alone
 
 
 def examples(name: str, per_class: int | None, seed: int, tested: int) -> Task:
@@ -165,7 +165,7 @@ def main() -> None:
         cases = [(*case, n) for case in SCENARIOS for n in SIZES[args.profile][case[1]]]
         cases.sort(key=lambda case: case[2] or 10**9)                       # the small ones first
         todo = [(*case, strategy, seed) for case in cases for seed in args.seeds for strategy in strategies()]
-        more = [(*case, n) for case in SCENARIOS for n in MORE[args.profile][case[1]]]
+        more = [(*case, n) for case in SCENARIOS for n in MORE.get(args.profile, {}).get(case[1], ())]
         todo += [(*case, strategy, seed) for case in more for seed in args.seeds for strategy in CURVE]
         make("strategies", args.profile, todo, ("network", "task", "per_class", "strategy", "seed"), measure_strategy,
              args.work)

@@ -152,7 +152,7 @@ def test_no_forward_pass_exceeds_the_token_limit(texts, folder, tmp_path):
 
 
 def test_on_a_processor_no_pass_that_learns_takes_many_tokens_unless_asked_to(texts, folder, tmp_path):
-    """Attention stores the square of a text's length: 32 texts of 512 tokens took 7 GB in pieces of 8,192 tokens."""
+    """Attention stores the square of a text's length: 32 texts of 512 tokens took 9 GB in pieces of 8,192 tokens."""
     many = Split([" ".join(30 * WORDS[:1])] * 120, torch.arange(120) % 2, texts.classes)
     task = Task(**{**vars(texts), "train": many})
     for limit, most in ((0, 2048), (8192, 120 * 32)):
